@@ -1,0 +1,1 @@
+"""Everything the app knows. Nothing here knows about Streamlit."""
