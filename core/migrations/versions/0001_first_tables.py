@@ -48,6 +48,10 @@ TABLES = {
         decision BIGINT NOT NULL, project VARCHAR NOT NULL, checked_at TIMESTAMPTZ NOT NULL,
         window_number INTEGER NOT NULL, feature VARCHAR NOT NULL, metric VARCHAR NOT NULL, value DOUBLE NOT NULL,
         threshold DOUBLE NOT NULL, drifting BOOLEAN NOT NULL""",
+    # A window's scores grow up with its labels: the newest measurement of a window supersedes the older ones.
+    "performances": """
+        project VARCHAR NOT NULL, window_number INTEGER NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL,
+        maturity DOUBLE NOT NULL, scores JSON NOT NULL, version INTEGER, measured_at TIMESTAMPTZ NOT NULL""",
     "plays": """
         project VARCHAR PRIMARY KEY, source VARCHAR NOT NULL, cursor BIGINT NOT NULL, labelled BIGINT NOT NULL,
         rows_per_tick INTEGER NOT NULL, label_delay_rows INTEGER NOT NULL, playing BOOLEAN NOT NULL,

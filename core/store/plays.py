@@ -1,0 +1,34 @@
+"""Bundled streams that are being played as live traffic, one a project."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True)
+class Play:
+    """``cursor`` rows of the stream have been fed, ``labelled`` of them have their label."""
+
+    project: str
+    source: str
+    cursor: int
+    labelled: int
+    rows_per_tick: int
+    label_delay_rows: int
+    playing: bool
+    changed_at: datetime
+
+
+def put(con: DuckDBPyConnection, play: Play) -> None:
+    """Keep the state of the play in place of what was there."""
+    con.execute("INSERT OR REPLACE INTO plays VALUES (?, ?, ?, ?, ?, ?, ?, ?)", list(vars(play).values()))
+
+
+def get(con: DuckDBPyConnection, project: str) -> Play | None:
+    found = con.execute("SELECT * FROM plays WHERE project = ?", [project]).fetchall()
+    return Play(*found[0]) if found else None
+
+
+def playing(con: DuckDBPyConnection) -> list[Play]:
+    return [Play(*row) for row in con.execute("SELECT * FROM plays WHERE playing ORDER BY project").fetchall()]
