@@ -53,9 +53,8 @@ TABLES = {
         project VARCHAR NOT NULL, window_number INTEGER NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL,
         maturity DOUBLE NOT NULL, scores JSON NOT NULL, version INTEGER, measured_at TIMESTAMPTZ NOT NULL""",
     "plays": """
-        project VARCHAR PRIMARY KEY, source VARCHAR NOT NULL, cursor BIGINT NOT NULL, labelled BIGINT NOT NULL,
-        rows_per_tick INTEGER NOT NULL, label_delay_rows INTEGER NOT NULL, playing BOOLEAN NOT NULL,
-        changed_at TIMESTAMPTZ NOT NULL""",
+        project VARCHAR PRIMARY KEY, source VARCHAR NOT NULL, rows_per_tick INTEGER NOT NULL,
+        label_delay_rows INTEGER NOT NULL, playing BOOLEAN NOT NULL, changed_at TIMESTAMPTZ NOT NULL""",
     "runs": """
         id BIGINT PRIMARY KEY, job VARCHAR NOT NULL, project VARCHAR, arguments JSON NOT NULL,
         requested_by VARCHAR NOT NULL, requested_at TIMESTAMPTZ NOT NULL, started_at TIMESTAMPTZ,
