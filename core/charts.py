@@ -1,0 +1,122 @@
+"""Frames in, Plotly figures out, one chart a question.
+
+Series colours follow the theme's order: 1 champion / current, 2 challenger / attention, 3 reference. What is neither
+is drawn in MUTED, which keeps 3:1 contrast on light and dark.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+MUTED = "#7C889B"
+BAND = "rgba(124, 136, 155, 0.20)"
+# Calm below the limit, amber to rust above it: score divided by its limit, never a continuous rainbow.
+HEAT = [[0.0, "#ECEEF2"], [0.499, "#DDE1E8"], [0.5, "#FBD9A5"], [0.65, "#F6A94B"], [0.8, "#DF7414"], [1.0, "#8F3606"]]
+MARKS = {"promote": "triangle-up", "hold": "x", "roll_back": "triangle-down", "alert": "diamond"}
+
+
+def _plain(figure: go.Figure, *, height: int, x_title: str = "", y_title: str = "") -> go.Figure:
+    figure.update_layout(
+        height=height, margin={"l": 8, "r": 8, "t": 28, "b": 8}, hovermode="x unified", showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+    )  # fmt: skip
+    figure.update_xaxes(title=x_title, showgrid=False, zeroline=False, automargin=True)
+    figure.update_yaxes(title=y_title, zeroline=False, automargin=True, nticks=6)
+    return figure
+
+
+def performance(scores: pd.DataFrame, events: Iterable[tuple[int, str, str]] = (), *, label: str = "Score") -> go.Figure:
+    """Is the model still good? ``scores`` of one metric: window_number, value, low, high, maturity, rows.
+
+    ``events`` are (window number, action, text). Windows whose labels are not all there are hollow.
+    """
+    scores = scores.sort_values("window_number")
+    figure = go.Figure()
+    x = scores["window_number"]
+    figure.add_scatter(x=x, y=scores["high"], mode="lines", line={"width": 0}, hoverinfo="skip", showlegend=False)
+    figure.add_scatter(
+        x=x, y=scores["low"], mode="lines", line={"width": 0}, fill="tonexty", fillcolor=BAND, hoverinfo="skip",
+        name="95 % interval",
+    )  # fmt: skip
+    mature = scores["maturity"] >= 0.999
+    figure.add_scatter(
+        x=x, y=scores["value"], mode="lines+markers", name=label, line={"width": 2.2},
+        marker={"size": 6, "symbol": ["circle" if m else "circle-open" for m in mature]},
+        customdata=scores[["rows", "maturity", "low", "high"]].to_numpy(),
+        hovertemplate="%{y:.3f} (%{customdata[2]:.3f} to %{customdata[3]:.3f}), %{customdata[0]} labelled rows, "
+        "%{customdata[1]:.0%} of labels in<extra></extra>",
+    )  # fmt: skip
+    if len(scores):
+        top = float(scores["high"].max())
+        for window, action, text in events:
+            figure.add_vline(x=window, line={"color": MUTED, "width": 1, "dash": "dot"}, opacity=0.5)
+            figure.add_scatter(
+                x=[window], y=[top], mode="markers", showlegend=False, hovertext=text, hoverinfo="text",
+                marker={"symbol": MARKS.get(action, "circle"), "size": 10, "color": MUTED},
+            )  # fmt: skip
+    return _plain(figure, height=300, x_title="window", y_title="")
+
+
+def drift_count(scores: pd.DataFrame) -> go.Figure:
+    """How many features were past their limit, window by window? ``scores``: window_number, feature, drifting."""
+    counts = scores.groupby(["window_number", "feature"])["drifting"].any().groupby("window_number").sum()
+    figure = go.Figure(go.Bar(x=counts.index, y=counts.to_numpy(), name="drifting features", marker={"color": MUTED}))
+    figure.update_yaxes(rangemode="tozero", tickformat="d")
+    return _plain(figure, height=150, x_title="window")
+
+
+def drift_heatmap(scores: pd.DataFrame) -> go.Figure:
+    """Which features moved, when? ``scores``: window_number, feature, value, threshold (the largest ratio is shown)."""
+    ratio = (scores["value"] / scores["threshold"]).where(scores["threshold"] > 0)
+    table = scores.assign(ratio=ratio).pivot_table(
+        index="feature", columns="window_number", values="ratio", aggfunc="max"
+    )
+    table = table.loc[table.max(axis=1).sort_values().index]
+    figure = go.Figure(
+        go.Heatmap(
+            z=table.to_numpy(), x=table.columns, y=table.index, zmin=0, zmax=2, colorscale=HEAT, xgap=1, ygap=2,
+            colorbar={"title": "score / limit", "tickvals": [0, 1, 2], "ticktext": ["0", "limit", "2x"], "len": 0.8},
+            hovertemplate="%{y}, window %{x}: %{z:.2f} of its limit<extra></extra>",
+        )
+    )  # fmt: skip
+    return _plain(figure, height=110 + 26 * max(len(table), 1), x_title="window").update_layout(showlegend=False)
+
+
+def distribution(reference: pd.Series, current: pd.Series, *, name: str) -> go.Figure:
+    """How did this feature change? Shares of rows, reference dashed against current, in the same bins."""
+    numeric = pd.api.types.is_numeric_dtype(reference)
+    figure = go.Figure()
+    if numeric:
+        import numpy as np
+
+        both = pd.concat([reference, current]).dropna()
+        low, high = (float(both.quantile(q)) for q in (0.005, 0.995)) if len(both) else (0.0, 1.0)
+        edges = np.linspace(low, high if high > low else low + 1, 31)
+        for series, label, dash in ((current, "current", "solid"), (reference, "reference", "dash")):
+            counts, _ = np.histogram(series.dropna().clip(edges[0], edges[-1]), edges)
+            shares = counts / max(len(series), 1)
+            figure.add_scatter(
+                x=edges[:-1], y=shares, mode="lines", name=label, line={"shape": "hv", "dash": dash, "width": 2}
+            )
+    else:
+        order = reference.value_counts().index.union(current.value_counts().index, sort=False)[:25]
+        for series, label in ((current, "current"), (reference, "reference")):
+            shares = series.value_counts(normalize=True).reindex(order).fillna(0)
+            figure.add_bar(x=[str(value) for value in order], y=shares.to_numpy(), name=label)
+    figure.update_yaxes(tickformat=".0%")
+    return _plain(figure, height=260, x_title=name)
+
+
+def label_arrival(scores: pd.DataFrame) -> go.Figure:
+    """How many of each window's labels are in? ``scores``: window_number, maturity."""
+    shares = scores.groupby("window_number")["maturity"].max()
+    figure = go.Figure(go.Bar(x=shares.index, y=shares.to_numpy(), name="labels in", marker={"color": MUTED}))
+    figure.update_yaxes(range=[0, 1], tickformat=".0%")
+    return _plain(figure, height=150, x_title="window")
+
+
+def as_dict(figure: go.Figure) -> dict[str, Any]:
+    """The figure as a plain dict: what pages cache, because building figures is most of a rerun."""
+    return figure.to_plotly_json()

@@ -1,0 +1,130 @@
+"""Page furniture: who is here, which project, and the parts every page is made of. Native containers only."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import streamlit as st
+
+from core import auth, context, projects, reasons
+from core.context import Context
+from core.errors import ContinualError
+from core.records import Action, Project, Role, User
+from core.store.decisions import Entry
+
+# What a decision looks like: colour, icon, word.
+LOOK = {
+    Action.WAIT: ("gray", "hourglass_empty", "Waiting"),
+    Action.NOTHING: ("green", "check_circle", "Healthy"),
+    Action.ALERT: ("orange", "warning", "Attention"),
+    Action.RETRAIN: ("blue", "model_training", "Retrain"),
+    Action.PROMOTE: ("green", "trending_up", "Promoted"),
+    Action.HOLD: ("orange", "block", "Held"),
+    Action.ROLL_BACK: ("orange", "undo", "Rolled back"),
+    Action.FAIL: ("red", "error", "Failed"),
+}
+
+
+def ctx() -> Context:
+    return context.current()
+
+
+def require(role: Role) -> User:
+    """The signed-in user, with at least this role as the database knows it now; else the page ends here.
+
+    First line of every page: a page file can be reached by its address, so each guards itself.
+    """
+    name = st.session_state.get("signed_in")
+    if not isinstance(name, str):
+        st.error("Please sign in first.")
+        st.stop()
+    try:
+        return auth.current(ctx(), name, role)
+    except ContinualError as error:
+        st.error(str(error))
+        st.stop()
+
+
+def project() -> Project | None:
+    """The project chosen in the sidebar (it stands in the address); None when there is none."""
+    chosen = st.session_state.get("project")
+    active = projects.active(ctx())
+    return next((p for p in active if p.id == chosen), active[0] if active else None)
+
+
+def page_head(title: str, caption: str | None = None) -> Any:
+    """Title left, actions right; returns the container for the actions."""
+    row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+    with row:
+        with st.container(gap=None, width="content"):
+            st.title(title, anchor=False, width="content")
+            if caption:
+                st.caption(caption)
+        return st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", width="content")
+
+
+@contextmanager
+def card(parent: Any, title: str, caption: str | None = None, help: str | None = None) -> Iterator[None]:
+    """A bordered box whose title is the question it answers."""
+    with parent.container(border=True, height="stretch" if parent is not st else "content", gap="small"):
+        with st.container(gap=None):
+            st.header(title, anchor=False, help=help)
+            if caption:
+                st.caption(caption)
+        yield
+
+
+def verdict(color: str, icon: str, word: str, text: str, foot: str | None = None) -> None:
+    """How things are, in one sentence with a badge."""
+    with st.container(border=True, gap="xsmall"):
+        st.markdown(f":{color}-badge[:material/{icon}: {word}] &nbsp;{text}")
+        if foot:
+            st.caption(foot)
+
+
+def entry(decision: Entry, *, detail: bool = False) -> None:
+    """A ledger row as a sentence, linked to its detail."""
+    color, icon, word = LOOK[decision.action]
+    version = f" v{decision.version}" if decision.version else ""
+    st.markdown(
+        f":{color}-badge[:material/{icon}: {word}{version}] :small[[#{decision.id}](/decisions?id={decision.id}) · "
+        f"{ago(decision.decided_at)}]  \n:small[{' '.join(reasons.sentence(reason) for reason in decision.reasons)}]"
+    )
+    if detail and decision.nearest_flip:
+        st.caption(reasons.sentence(decision.nearest_flip))
+
+
+def no_project() -> None:
+    st.info("There is no project yet. Play a stream on Overview, or upload your own rows on Data.")
+    st.page_link("pages/overview.py", label="Overview", icon=":material/space_dashboard:")
+    st.page_link("pages/data.py", label="Data", icon=":material/database:")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Show what went wrong in the user's words, and let the page go on."""
+    try:
+        yield
+    except ContinualError as error:
+        st.error(str(error))
+
+
+def when(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%d %b %H:%M UTC")
+
+
+def ago(at: datetime) -> str:
+    seconds = int((datetime.now(UTC) - at).total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{max(seconds, 0)} s ago"
+
+
+_MARKDOWN = str.maketrans({char: f"\\{char}" for char in r"\`*_{}[]()#+-.!|<>~$:&"})
+
+
+def md(text: object) -> str:
+    """Data as plain words in Markdown: a name cannot become a link, a picture or a badge."""
+    return str(text).translate(_MARKDOWN)
