@@ -48,6 +48,12 @@ def active(ctx: Context) -> list[Project]:
         return projects.every(con)
 
 
+def every(ctx: Context) -> list[Project]:
+    """All projects, the archived ones too, oldest first."""
+    with ctx.database.read() as con:
+        return projects.every(con, archived=True)
+
+
 def archive(ctx: Context, user: User, project: str, now: datetime) -> None:
     """Put the project away: nothing of it is deleted, no job touches it. `restore` brings it back."""
     auth.require(ctx, user, Role.OPERATOR)

@@ -7,10 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from core import auth, context, projects, reasons
+from core import auth, context, projects, reasons, runs
 from core.context import Context
 from core.errors import ContinualError
-from core.records import Action, Project, Role, User
+from core.policy import Policy
+from core.records import Action, Outcome, Project, Role, User
 from core.store.decisions import Entry
 
 # What a decision looks like: colour, icon, word.
@@ -99,6 +100,27 @@ def no_project() -> None:
     st.info("There is no project yet. Play a stream on Overview, or upload your own rows on Data.")
     st.page_link("pages/overview.py", label="Overview", icon=":material/space_dashboard:")
     st.page_link("pages/data.py", label="Data", icon=":material/database:")
+
+
+@st.fragment(run_every="1s")
+def run_progress(run: int) -> None:
+    """How a background run stands; it goes on when the page is left."""
+    state = runs.get(ctx(), run)
+    if state.outcome in (Outcome.QUEUED, Outcome.RUNNING):
+        st.info(f"{state.progress or 'Waiting to start'} …", icon=":material/progress_activity:")
+    elif state.outcome is Outcome.OK:
+        st.success(state.message)
+    else:
+        st.error(f"{state.outcome}: {state.message}")
+
+
+def policy(project: Project) -> Policy:
+    return projects.policy(ctx(), project.id)[1]
+
+
+def base_url() -> str:
+    settings = ctx().settings
+    return settings.public_url or f"http://127.0.0.1:{settings.port}"
 
 
 @contextmanager
