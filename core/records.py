@@ -197,6 +197,7 @@ class Alert:
 
 
 class Outcome(StrEnum):
+    QUEUED = "queued"  # asked for, or waiting for its next attempt
     RUNNING = "running"
     OK = "ok"
     FAILED = "failed"

@@ -55,11 +55,15 @@ TABLES = {
     "plays": """
         project VARCHAR PRIMARY KEY, source VARCHAR NOT NULL, rows_per_tick INTEGER NOT NULL,
         label_delay_rows INTEGER NOT NULL, playing BOOLEAN NOT NULL, changed_at TIMESTAMPTZ NOT NULL""",
+    # A row an attempt: a retry has the id of its run and the next attempt number, so the newest row tells how it stands.
     "runs": """
-        id BIGINT PRIMARY KEY, job VARCHAR NOT NULL, project VARCHAR, arguments JSON NOT NULL,
-        requested_by VARCHAR NOT NULL, requested_at TIMESTAMPTZ NOT NULL, started_at TIMESTAMPTZ,
-        finished_at TIMESTAMPTZ, attempt INTEGER NOT NULL, outcome VARCHAR NOT NULL, message VARCHAR NOT NULL,
-        progress VARCHAR NOT NULL""",
+        id BIGINT NOT NULL, attempt INTEGER NOT NULL, job VARCHAR NOT NULL, project VARCHAR, arguments JSON NOT NULL,
+        requested_by VARCHAR NOT NULL, requested_at TIMESTAMPTZ NOT NULL, due_at TIMESTAMPTZ NOT NULL,
+        started_at TIMESTAMPTZ, finished_at TIMESTAMPTZ, outcome VARCHAR NOT NULL, message VARCHAR NOT NULL,
+        progress VARCHAR NOT NULL, PRIMARY KEY (id, attempt)""",
+    # When a job last fell due by its timetable (project is '' where it has none): kept apart from the runs, which are pruned.
+    "job_turns": """
+        job VARCHAR NOT NULL, project VARCHAR NOT NULL, turn_at TIMESTAMPTZ NOT NULL, PRIMARY KEY (job, project)""",
     "job_states": """
         job VARCHAR PRIMARY KEY, paused BOOLEAN NOT NULL, changed_at TIMESTAMPTZ NOT NULL,
         changed_by VARCHAR NOT NULL""",
