@@ -1,0 +1,68 @@
+"""Kinds of model one can train. One file each, one line in `ESTIMATORS`.
+
+An estimator is a function ``build(schema, seed)`` that gives an unfitted sklearn Pipeline: preprocessing inside, so
+that the pipeline is the whole model. It takes a frame with the schema's feature columns in their canonical dtypes
+(`core.records.Kind`), and labels as text (classification) or float (regression). Every part can be saved by skops
+with the types in `TRUSTED_TYPES`; nothing is pickled.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sklearn.pipeline import Pipeline
+
+from core.errors import InvalidInput
+from core.estimators import hist_gradient_boosting, logistic
+from core.records import Schema
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A kind of model: what it is called, in words, and how to build one."""
+
+    name: str
+    label: str
+    description: str
+    build: Callable[[Schema, int], Pipeline]
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "hist_gradient_boosting": Estimator(
+        "hist_gradient_boosting",
+        "Gradient boosting",
+        "Many small trees, each mending the errors of those before. Finds curves and interactions by itself.",
+        hist_gradient_boosting.build,
+    ),
+    "logistic": Estimator(
+        "logistic",
+        "Logistic regression",
+        "A weighted sum of the features (ridge regression for numbers). Quick, plain, needs few rows.",
+        logistic.build,
+    ),
+}
+
+AUTO = "hist_gradient_boosting"
+
+TRUSTED_TYPES: tuple[str, ...] = (
+    "core.estimators.time_parts.TimeParts",
+    "numpy.dtype",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.model_selection._split.KFold",
+)
+
+
+def resolve(name: str) -> str:
+    """The estimator meant by a name; ``auto`` is gradient boosting. Raises InvalidInput.
+
+    >>> resolve("auto"), resolve("logistic")
+    ('hist_gradient_boosting', 'logistic')
+    """
+    found = AUTO if name == "auto" else name
+    if found not in ESTIMATORS:
+        raise InvalidInput(f"There is no estimator {name!r}. Choose one of: auto, {', '.join(ESTIMATORS)}")
+    return found
+
+
+def build(name: str, schema: Schema, seed: int) -> Pipeline:
+    """An unfitted pipeline for the schema. Raises InvalidInput for an estimator that does not exist."""
+    return ESTIMATORS[resolve(name)].build(schema, seed)

@@ -1,0 +1,38 @@
+"""Logistic regression, and ridge regression where the label is a number."""
+
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from core.estimators.columns import of_kind
+from core.estimators.time_parts import TimeParts
+from core.records import Kind, Schema
+
+MOST_CATEGORIES = 50  # one weight each; rarer ones share one
+
+
+def build(schema: Schema, seed: int) -> Pipeline:
+    """A linear model on standardised numbers and one-hot categories, with an L2 penalty.
+
+    A missing number counts as the median and sets a flag of its own; an unseen category counts as none of the known.
+    """
+    numbers = Pipeline(
+        [
+            ("fill", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)),
+            ("scale", StandardScaler()),
+        ]
+    )
+    times = Pipeline([("parts", TimeParts()), *numbers.steps])
+    categories = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES)
+    columns = ColumnTransformer(
+        [
+            ("categories", categories, of_kind(schema, Kind.CATEGORICAL)),
+            ("numbers", numbers, of_kind(schema, Kind.NUMERIC, Kind.BOOLEAN)),
+            ("times", times, of_kind(schema, Kind.TIMESTAMP)),
+        ],
+        verbose_feature_names_out=False,
+    )
+    model = LogisticRegression(max_iter=1000, random_state=seed) if schema.task.is_classification else Ridge()
+    return Pipeline([("columns", columns), ("model", model)])

@@ -1,0 +1,118 @@
+"""Every estimator in the registry keeps the promises of the registry."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+
+from core import estimators
+from core.errors import InvalidInput
+from core.records import Column, Kind, Schema, Task
+
+FEATURES = (
+    Column("size", Kind.NUMERIC),
+    Column("colour", Kind.CATEGORICAL),
+    Column("new", Kind.BOOLEAN),
+    Column("made at", Kind.TIMESTAMP),
+    Column("😀", Kind.NUMERIC),
+)
+BINARY = Schema(FEATURES, "y", Task.BINARY, ("no", "yes"))
+MULTICLASS = Schema(FEATURES, "y", Task.MULTICLASS, ("1", "2", "3"))
+REGRESSION = Schema(FEATURES, "y", Task.REGRESSION)
+SCHEMAS = [BINARY, MULTICLASS, REGRESSION]
+
+
+def _rows(n=400, seed=0):
+    draw = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "size": draw.normal(size=n),
+            "colour": pd.Series(draw.choice(["red", "blue", "green"], n), dtype=object),
+            "new": draw.integers(0, 2, n).astype(float),
+            "made at": pd.Timestamp("2024-01-01", tz="UTC")
+            + pd.to_timedelta(draw.integers(0, 10_000, n), unit="h").astype("timedelta64[us]"),
+            "😀": draw.normal(size=n),
+        }
+    )
+    holes = draw.random((n, 5)) < 0.05
+    for at, name in enumerate(frame.columns):
+        frame.loc[holes[:, at], name] = None if name == "colour" else pd.NaT if name == "made at" else np.nan
+    return frame
+
+
+def _labels(frame, schema):
+    signal = frame["size"].fillna(0) + (frame["colour"] == "red")
+    if schema.task is Task.REGRESSION:
+        return signal.astype(float)
+    cut = np.digitize(signal, np.quantile(signal, np.linspace(0, 1, len(schema.classes) + 1)[1:-1]))
+    return pd.Series(np.asarray(schema.classes, dtype=object)[cut])
+
+
+@pytest.mark.parametrize("name", estimators.ESTIMATORS)
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.task)
+def test_it_learns_and_answers_rows_with_holes_and_unseen_categories(name, schema):
+    train, new = _rows(), _rows(seed=1)
+    new.loc[:20, "colour"] = "mauve"
+    new.loc[21:40] = None
+    pipeline = estimators.build(name, schema, 0).fit(train, _labels(train, schema))
+    answers = pipeline.predict(new)
+    assert len(answers) == len(new)
+    held = new.iloc[41:]
+    truth = _labels(held, schema).to_numpy()
+    if schema.task is Task.REGRESSION:
+        assert np.corrcoef(answers[41:].astype(float), truth)[0, 1] > 0.9
+    else:
+        assert list(pipeline.classes_) == list(schema.classes)
+        assert np.allclose(pipeline.predict_proba(new).sum(1), 1)
+        assert (answers[41:] == truth).mean() > 0.8
+
+
+@pytest.mark.parametrize("name", estimators.ESTIMATORS)
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.task)
+def test_the_same_seed_gives_the_same_model(name, schema):
+    train = _rows()
+    first, second = (estimators.build(name, schema, 3).fit(train, _labels(train, schema)).predict(train) for _ in "ab")
+    assert (first == second).all()
+
+
+@pytest.mark.parametrize("name", estimators.ESTIMATORS)
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.task)
+def test_skops_saves_it_with_our_trusted_types_only(name, schema, tmp_path):
+    train = _rows()
+    pipeline = estimators.build(name, schema, 0).fit(train, _labels(train, schema))
+    skops.io.dump(pipeline, tmp_path / "model.skops")
+    assert set(skops.io.get_untrusted_types(file=tmp_path / "model.skops")) <= set(estimators.TRUSTED_TYPES)
+    again = skops.io.load(tmp_path / "model.skops", trusted=list(estimators.TRUSTED_TYPES))
+    assert (again.predict(train) == pipeline.predict(train)).all()
+
+
+@pytest.mark.parametrize("name", estimators.ESTIMATORS)
+def test_a_column_that_is_empty_or_constant_in_training_does_no_harm(name):
+    train = _rows()
+    train["😀"] = np.nan
+    train["new"] = 1.0
+    train["colour"] = pd.Series([None] * len(train), dtype=object)
+    pipeline = estimators.build(name, BINARY, 0).fit(train, _labels(_rows(), BINARY))
+    assert set(pipeline.predict(_rows(seed=2))) <= set(BINARY.classes)
+
+
+@pytest.mark.parametrize("name", estimators.ESTIMATORS)
+def test_a_schema_of_one_kind_is_enough(name):
+    schema = Schema((Column("colour", Kind.CATEGORICAL),), "y", Task.BINARY, ("no", "yes"))
+    train = _rows()[["colour"]]
+    labels = pd.Series(np.where(train["colour"] == "red", "yes", "no"), dtype=object)
+    assert (estimators.build(name, schema, 0).fit(train, labels).predict(train) == labels).all()
+
+
+def test_more_than_two_hundred_categories_are_taken():
+    schema = Schema((Column("id", Kind.CATEGORICAL),), "y", Task.BINARY, ("no", "yes"))
+    train = pd.DataFrame({"id": pd.Series([f"c{i % 700}" for i in range(1400)], dtype=object)})
+    labels = pd.Series(["yes", "no"] * 700, dtype=object)
+    for name in estimators.ESTIMATORS:
+        assert len(estimators.build(name, schema, 0).fit(train, labels).predict(train)) == 1400
+
+
+def test_auto_is_gradient_boosting_and_an_unknown_name_is_refused():
+    assert estimators.resolve("auto") == "hist_gradient_boosting"
+    with pytest.raises(InvalidInput, match="no estimator 'prophet'"):
+        estimators.build("prophet", BINARY, 0)
