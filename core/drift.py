@@ -1,0 +1,729 @@
+"""Has the world changed? A reference profile and a current profile in, a DriftCheck out.
+
+The user sets a *false-alarm budget*, how often at most a check may cry wolf, and the *smallest shift* worth caring
+about. Limits follow from these, from the reference itself, from the number of rows and features, and from how much
+neighbouring rows depend on each other:
+
+* every decisive metric of every feature is a test, and so is the sum of all features (`_together`);
+* a test's p-value counts rows as many times less as the reference's autocorrelation time says, and pays for that time
+  being an estimate with Student's t in place of the normal distribution (`core/dependence.py`);
+* a weighted Benjamini-Hochberg step over all tests (Benjamini & Hochberg, JRSS B 1995; weights: Genovese, Roeder &
+  Wasserman, Biometrika 2006) makes the level of each: without drift *some* alarm then comes with at most the budget's
+  probability (Simes, Biometrika 1986), and with drift at most that share of the features named is wrong;
+* tests that cannot reject, given what both windows hold together, take no share of the budget (Tarone, Biometrics 1990);
+* whatever is below the smallest shift is no drift, however many rows make it certain.
+
+What is assumed: the reference's rows are in order, and the current window's rows depend on each other as the
+reference's do; features are independent or positively dependent, as far as the Simes inequality needs it.
+
+Pure: frames and profiles in, records out. As a command, for scripts and CI (exit 0 stable, 1 drifting, 2 unknown)::
+
+    python -m core.drift REFERENCE.parquet CURRENT.parquet --ignore order,target --budget 0.01 --json
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import chdtrc, chdtri, chndtrinc, ndtr, ndtri, stdtr, stdtrit
+
+from core import dependence, profiles
+from core.drift_metrics import METRICS, Pair
+from core.drift_metrics import chi_square as chi_square_metric
+from core.drift_metrics import mann_whitney as mann_whitney_metric
+from core.errors import ContinualError, InvalidInput, InvalidRows, NotEnoughRows
+from core.profiles import Feature, Profile, merge
+from core.records import Column, DriftCheck, Kind, Schema, Score, Task, Verdict
+
+__all__ = [
+    "DECISIVE",
+    "JOINT",
+    "PSEUDO_FEATURES",
+    "Profile",
+    "Reference",
+    "check",
+    "facts",
+    "merge",
+    "profile",
+    "reference",
+]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+PSEUDO_FEATURES = ("prediction", "label")  # profiled when the frame holds them; judged only when asked for by name
+JOINT = "all features"  # the name under which the joint score is reported
+DECISIVE: Mapping[str, float] = {  # what decides by default, and its share of a feature's part of the budget
+    "mann_whitney": 0.65,
+    "ks": 0.35,
+    "chi_square": 1.0,
+    "missing_rate": 0.1,
+    "joint_shift": 1.0,
+}
+JOINT_PART = 0.25  # of the budget goes to the features together
+SMALLEST_SHIFT = 0.04  # of the rows: what a mean shift by a tenth of a standard deviation moves
+POWER = 0.8
+BLIND = 0.5  # a check that would miss a shift of half of the rows judges nothing
+FEWEST = 10  # rows below which nothing is judged
+ASPECTS = ("location", "shape", "missing")
+STRETCH, STRETCHES = 1024, 4  # neighbouring rows the dependence is estimated from
+BLOCKS = 256
+MANY = 1 << 14  # from so many rows on, dependence over longer distances is looked for in block means
+SAMPLED = 2_000
+LEADING = 6  # categories whose dependence is looked at
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The reference window: its bins, what it looks like in them, and how its rows depend on each other.
+
+    ``times`` and ``freedoms`` are (3, F): autocorrelation time and its degrees of freedom for each of ASPECTS.
+    ``overlap`` (F, F) is the correlation of the features' test statistics, 0 (independent) to 1.
+    """
+
+    id: str
+    features: tuple[Feature, ...]
+    profile: Profile
+    times: Floats
+    freedoms: Floats
+    overlap: Floats
+
+    @property
+    def rows(self) -> int:
+        return self.profile.rows
+
+    @property
+    def names(self) -> list[str]:
+        return [feature.name for feature in self.features]
+
+    @cached_property
+    def used(self) -> NDArray[np.bool_]:
+        """Which of (F, B) bins exist: a profile's counts run over them."""
+        bins = np.array([feature.bins for feature in self.features])
+        return np.asarray(np.arange(max(bins, default=1))[None, :] < bins[:, None])
+
+    @cached_property
+    def points(self) -> Floats:
+        out = np.zeros(self.used.shape)
+        for row, feature in zip(out, self.features, strict=True):
+            if len(feature.points):
+                row[: feature.bins], row[feature.bins :] = feature.points, feature.points[-1]
+        return out
+
+    def table(self, window: Profile) -> Floats:
+        """The counts of a profile as (F, B); zero in bins that do not exist."""
+        if window.reference != self.id:
+            raise InvalidInput(
+                f"The profile belongs to reference {window.reference}, not to {self.id}. Profile the rows again."
+            )
+        out = np.zeros(self.used.shape)
+        out[self.used] = window.counts
+        return out
+
+    @cached_property
+    def counts(self) -> Floats:
+        return self.table(self.profile)
+
+    @cached_property
+    def scores(self) -> Floats:
+        """The rank score of each bin, (F, B + 1): mean 0 and variance 1 for evenly spread values; 0 where missing."""
+        share = self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1.0)
+        middle = np.cumsum(share, axis=1) - share / 2.0
+        return np.c_[np.sqrt(3.0) * (2.0 * middle - 1.0), np.zeros(len(middle))]
+
+    def to_bytes(self) -> bytes:
+        """The reference as bytes; read by `Reference.from_bytes`."""
+        features = [
+            asdict(replace(f, borders=profiles.NO_INTS, edges=profiles.NO_FLOATS, points=profiles.NO_FLOATS))
+            for f in self.features
+        ]
+        for row, feature in zip(features, self.features, strict=True):
+            row |= {"borders": feature.borders.tolist(), "edges": feature.edges.tolist()}
+            row |= {"points": feature.points.tolist()}
+        body = {"id": self.id, "features": features, "profile": self.profile.to_bytes().hex()} | {
+            name: getattr(self, name).tolist() for name in ("times", "freedoms", "overlap")
+        }
+        return b"CMR1" + zlib.compress(json.dumps(body).encode(), 6)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> "Reference":
+        """The reference that `to_bytes` wrote. Raises InvalidInput on anything else."""
+        if data[:4] != b"CMR1":
+            raise InvalidInput(f"{len(data)} bytes are no drift reference of this release. Build the reference again.")
+        body = json.loads(zlib.decompress(data[4:]))
+        features = tuple(
+            Feature(
+                **row
+                | {
+                    "kind": Kind(row["kind"]),
+                    "borders": np.array(row["borders"], np.int64),
+                    "edges": np.array(row["edges"], np.float64),
+                    "points": np.array(row["points"], np.float64),
+                    "categories": tuple(row["categories"]),
+                }
+            )
+            for row in body["features"]
+        )
+        count = len(features)
+        return Reference(
+            body["id"],
+            features,
+            Profile.from_bytes(bytes.fromhex(body["profile"])),
+            np.array(body["times"]).reshape(len(ASPECTS), count),
+            np.array(body["freedoms"]).reshape(len(ASPECTS), count),
+            np.array(body["overlap"]).reshape(count, count),
+        )
+
+
+# ---- reference and profile -----------------------------------------------------------------------------------------
+def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
+    """The reference of these rows, which must be in their order: dependence between neighbours is read from it.
+
+    Profiled are the schema's features, and the columns `prediction` and `label` where the frame has them.
+    Raises NotEnoughRows without rows, InvalidRows when a column is missing.
+    """
+    if not len(frame):
+        raise NotEnoughRows("0 rows in the reference window; at least 1 is needed. Add rows on Data.")
+    extra = [Column(name, _kind(frame[name])) for name in PSEUDO_FEATURES if name in frame.columns]
+    known = set(schema.names)
+    columns = [*schema.features, *(column for column in extra if column.name not in known)]
+    placed = [profiles.place_bins(column, profiles.column_of(frame, column.name)) for column in columns]
+    features = tuple(feature for feature, _ in placed)
+    window = _count(features, frame, "", [counts for _, counts in placed])
+    digest = hashlib.sha256(
+        b"".join((f"{f.name}|{f.kind}|{f.centre!r}|{f.scale!r}|{f.categories}").encode() for f in features)
+        + b"".join(f.borders.tobytes() + f.edges.tobytes() for f in features)
+        + window.counts.tobytes()
+    )
+    window = replace(window, reference=digest.hexdigest()[:16])
+    count = len(features)
+    bare = Reference(window.reference, features, window, np.ones((3, count)), np.ones((3, count)), np.eye(count))
+    times, freedoms, overlap = _calibrate(bare, frame)
+    return replace(bare, times=times, freedoms=freedoms, overlap=overlap)
+
+
+def profile(reference: Reference, frame: pd.DataFrame) -> Profile:
+    """What these rows look like in the reference's bins. Raises InvalidRows when a column is missing."""
+    return _count(reference.features, frame, reference.id, [None] * len(reference.features))
+
+
+def _count(
+    features: Sequence[Feature], frame: pd.DataFrame, reference_id: str, known: Sequence[Ints | None]
+) -> Profile:
+    size = len(features)
+    counts: list[Ints] = []
+    missing, unseen = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    sums, squares = np.zeros(size), np.zeros(size)
+    for i, feature in enumerate(features):
+        column = profiles.column_of(frame, feature.name)
+        if feature.kind is Kind.CATEGORICAL:
+            names, times, missing[i] = profiles.count_categories(column)
+            bins = profiles.category_bins(feature, names)
+            counts.append(np.bincount(bins, weights=times, minlength=feature.bins).astype(np.int64))
+            if feature.complete:
+                unseen[i] = times[feature.codes.get_indexer(pd.Index(names, dtype=object)) < 0].sum()
+            continue
+        values = profiles.numbers(column, feature.kind)
+        ready = known[i]
+        if ready is None:
+            found, missing[i] = profiles.count_numbers(feature, values)
+            counts.append(found)
+        else:
+            counts.append(ready)
+            missing[i] = len(values) - int(ready.sum())
+        sums[i], squares[i] = profiles.moments(feature, values)
+    flat = np.concatenate(counts) if counts else profiles.NO_INTS
+    return Profile(reference_id, len(frame), flat, missing, unseen, sums, squares, 0, np.zeros((0, 0)))
+
+
+def _kind(column: "pd.Series[Any]") -> Kind:
+    """The kind a column's type suggests."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return Kind.BOOLEAN
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return Kind.NUMERIC
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return Kind.TIMESTAMP
+    return Kind.CATEGORICAL
+
+
+# ---- how the reference's rows depend on each other -----------------------------------------------------------------
+def _calibrate(bare: Reference, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+    """Autocorrelation times and their degrees of freedom, (3, F) each, and the overlap of the features, (F, F)."""
+    rows = len(frame)
+    if rows <= STRETCH * STRETCHES:
+        starts, length = [0], rows
+    else:
+        starts, length = [round(i * (rows - STRETCH) / (STRETCHES - 1)) for i in range(STRETCHES)], STRETCH
+    picked = (np.array(starts)[:, None] + np.arange(length)[None, :]).ravel()
+    stretch = frame.iloc[picked]
+    series: list[Floats] = []  # of every aspect of every feature, over the picked rows
+    owner: list[tuple[str, int]] = []
+    bases: list[Floats] = []  # per feature: standardised columns that span its statistic
+    for i, feature in enumerate(bare.features):
+        column = stretch[feature.name]
+        if feature.kind is Kind.CATEGORICAL:
+            codes, names = profiles.category_codes(column)
+            bins = np.r_[profiles.category_bins(feature, names), feature.bins][codes]
+            leading = _leading(bare.counts[i])
+            parts = [np.where(bins == b, 1.0, 0.0) for b in leading[:-1]]
+            parts.append(np.where((bins < feature.bins) & ~np.isin(bins, leading[:-1]), 1.0, 0.0))
+            base = np.stack(parts, axis=1)
+            series += parts
+            owner += [("both", i)] * len(parts)
+        else:
+            bins = profiles.bins_of(feature, profiles.numbers(column, feature.kind))
+            score = bare.scores[i][np.minimum(bins, len(bare.scores[i]) - 1)]
+            score[bins == feature.bins] = 0.0
+            base = score[:, None]
+            series += [score, np.abs(score)]
+            owner += [("both", i), ("shape", i)]
+        bases.append(base)
+        if bare.profile.missing[i]:
+            series.append((bins == feature.bins).astype(np.float64))
+            owner.append(("missing", i))
+    count = len(bare.features)
+    times, freedoms = np.ones((3, count)), np.full((3, count), np.inf)
+    if series:
+        stacked = np.stack(series, axis=1).reshape(len(starts), length, len(series))
+        found, freedom = dependence.autocorrelation_time(stacked)
+        for (aspect, i), one, degrees in zip(owner, found, freedom, strict=True):
+            for a in (0, 1) if aspect == "both" else (ASPECTS.index(aspect),):
+                if one > times[a, i]:
+                    times[a, i], freedoms[a, i] = one, degrees
+    if rows >= MANY:
+        longer = _over_blocks(bare, frame)
+        seen = longer > 1.3 * times
+        times, freedoms = np.where(seen, longer, times), np.where(seen, BLOCKS / 2.0, freedoms)
+    return times, freedoms, _overlap(bases)
+
+
+def _leading(counts: Floats) -> Ints:
+    """The bins of the most frequent categories, most frequent first."""
+    order = np.argsort(-counts, kind="stable")[:LEADING]
+    return order[counts[order] > 0] if counts.any() else order[:1]
+
+
+def _over_blocks(bare: Reference, frame: pd.DataFrame) -> Floats:
+    """Autocorrelation times (3, F) seen in the means of 256 blocks: what stretches of 1,024 rows are too short for."""
+    length = len(frame) // BLOCKS
+    rows = length * BLOCKS
+    times = np.ones((3, len(bare.features)))
+    for i, feature in enumerate(bare.features):
+        column = frame[feature.name].iloc[:rows]
+        if feature.kind is Kind.CATEGORICAL:
+            codes, names = profiles.category_codes(column)
+            bins = np.r_[profiles.category_bins(feature, names), feature.bins][codes]
+            block = np.repeat(np.arange(BLOCKS) * (feature.bins + 1), length)
+            table = np.bincount(block + bins, minlength=BLOCKS * (feature.bins + 1)).reshape(BLOCKS, -1) / length
+            table = table[:, _leading(bare.counts[i])]
+            share = table.mean(axis=0)
+            times[:2, i] = max(1.0, float(dependence.block_time(table, length, share * (1 - share)).max()))
+            continue
+        values = profiles.numbers(column, feature.kind)
+        means = values.reshape(BLOCKS, length).mean(axis=1) - feature.centre
+        if np.isfinite(means).all():
+            found = dependence.block_time(means[:, None], length, np.array([feature.scale**2]))
+            times[:2, i] = max(1.0, float(found[0]))
+    return times
+
+
+def _overlap(bases: Sequence[Floats]) -> Floats:
+    """The correlation of the features' chi-square statistics, (F, F): the mean squared canonical correlation.
+
+    For indicators of categories and standardised scores it is Pearson's phi squared over the root of the degrees of
+    freedom; what chance alone gives, ``d e / n``, is taken off.
+    """
+    count = len(bases)
+    if not count:
+        return np.zeros((0, 0))
+    rows = len(bases[0])
+    columns, freedom = [], np.ones(count)
+    for i, base in enumerate(bases):
+        share = base.mean(axis=0)
+        centred = base - share
+        if base.shape[1] > 1:
+            centred = centred / np.sqrt(np.maximum(share, 1e-12))
+            freedom[i] = max(1, int((share > 0).sum()) - 1)
+        else:
+            spread = centred.std()
+            centred = centred / (spread if spread > 1e-9 else 1.0)
+        columns.append(centred)
+    starts = np.cumsum([0] + [c.shape[1] for c in columns[:-1]])
+    wide = np.concatenate(columns, axis=1)
+    squared = (wide.T @ wide / rows) ** 2
+    phi = np.add.reduceat(np.add.reduceat(squared, starts, axis=0), starts, axis=1)
+    chance = np.outer(freedom, freedom) / rows
+    overlap = np.clip((phi - chance) / np.sqrt(np.outer(freedom, freedom)), 0.0, 1.0)
+    np.fill_diagonal(overlap, 1.0)
+    return np.asarray(overlap)
+
+
+# ---- judging -------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, eq=False)
+class _Tests:
+    """The tests of one metric: which features, what was found, what chance would give, what share of the budget."""
+
+    metric: str
+    features: Ints
+    pair: Pair
+    freedom: Floats
+    value: Floats
+    chance: Floats  # p-value
+    floor: float
+    weight: Floats
+
+
+def check(
+    reference: Reference,
+    current: Profile,
+    *,
+    budget: float = 0.01,
+    smallest_shift: float = SMALLEST_SHIFT,
+    metrics: Sequence[str] | Mapping[str, float] = DECISIVE,
+    features: Sequence[str] | None = None,
+) -> DriftCheck:
+    """The verdict on a window: drifting, stable, or unknown when it would have missed a shift of half of the rows.
+
+    ``budget``: the probability of an alarm, over the whole check, when nothing changed. ``smallest_shift``: the share
+    of the rows whose move is worth an alarm. ``metrics``: names of METRICS, or `joint_shift`; they share the budget
+    (by weight, when given as a mapping). ``features``: judge only these; without it all but PSEUDO_FEATURES.
+    `detectable` is the share of the rows whose shift half of the features would have shown with 80 % power.
+
+    >>> check(reference(old, schema), profile(old_reference, new), budget=0.01).verdict
+    """
+    _valid(budget, smallest_shift, metrics)
+    chosen = _chosen(reference, features)
+    rows = (reference.rows, current.rows)
+    before, now = reference.counts, reference.table(current)
+    empty = DriftCheck(Verdict.UNKNOWN, (), *rows, budget)
+    if not len(chosen):
+        return replace(empty, note="There is no feature to judge.")
+    if min(rows) < FEWEST:
+        return replace(empty, note=f"{min(rows)} rows; at least {FEWEST} are needed on both sides to judge anything.")
+    weights = dict(metrics) if isinstance(metrics, Mapping) else dict.fromkeys(metrics, 1.0)
+    tests = [
+        test
+        for name, weight in weights.items()
+        if name in METRICS and len((test := _test(reference, current, before, now, name, weight, chosen)).features)
+    ]
+    together = _together(tests, reference, smallest_shift) if "joint_shift" in weights else None
+    tests = _weigh(tests, len(chosen), JOINT_PART if together else 0.0)
+    chances = np.concatenate([t.chance for t in tests]) if tests else np.ones(0)
+    enough = [t.value >= np.array(METRICS[t.metric].floor(smallest_shift)) for t in tests]
+    shares = np.concatenate([t.weight for t in tests]) if tests else np.ones(0)
+    chances = np.where(np.concatenate(enough), chances, 1.0) if tests else chances
+    if together is not None:
+        chances, shares = np.r_[chances, together.chance], np.r_[shares, JOINT_PART]
+    level = budget * _steps(chances, shares, budget)
+    scores: list[Score] = []
+    for test in tests:
+        metric = METRICS[test.metric]
+        limit = np.maximum(
+            metric.limit(_stricter(level * test.weight, test.freedom), test.pair), metric.floor(smallest_shift)
+        )
+        scores += [
+            Score(reference.names[i], test.metric, float(value), float(most), bool(value > most))
+            for i, value, most in zip(test.features, test.value, limit, strict=True)
+        ]
+    position = {name: i for i, name in enumerate(reference.names)}
+    scores.sort(key=lambda score: position[score.feature])
+    if together is not None:
+        scores.append(together.score(level * JOINT_PART))
+    detectable = _detectable(tests, budget, smallest_shift)
+    verdict, note = _verdict(scores, together, detectable, rows)
+    return DriftCheck(verdict, tuple(scores), *rows, budget, detectable, note)
+
+
+def _valid(budget: float, smallest_shift: float, metrics: Sequence[str] | Mapping[str, float]) -> None:
+    if not 0.0 < budget < 1.0:
+        raise InvalidInput(f"The false-alarm budget is {budget}; it must lie between 0 and 1, 0.01 for 1 in 100 checks.")
+    if not 0.0 <= smallest_shift < 1.0:
+        raise InvalidInput(f"The smallest shift is {smallest_shift}; it is a share of the rows, 0 to 1.")
+    for name in metrics:
+        if name not in METRICS and name != "joint_shift":
+            raise InvalidInput(f"There is no drift metric '{name}'. Choose from {', '.join([*METRICS, 'joint_shift'])}.")
+
+
+def _chosen(reference: Reference, features: Sequence[str] | None) -> Ints:
+    names = reference.names
+    if features is None:
+        return np.array([i for i, name in enumerate(names) if name not in PSEUDO_FEATURES], np.int64)
+    unknown = [name for name in features if name not in names]
+    if unknown:
+        raise InvalidInput(f"The reference has no feature '{unknown[0]}'. It has {', '.join(names)}.")
+    return np.array(sorted(names.index(name) for name in features), np.int64)
+
+
+def _pair(
+    reference: Reference, current: Profile, before: Floats, now: Floats, which: Ints, aspect: str
+) -> tuple[Pair, Floats]:
+    """What a metric sees of these features, and the degrees of freedom of their autocorrelation time."""
+    scale = np.array([reference.features[i].scale for i in which])
+    means = _means(current)[which] - _means(reference.profile)[which]
+    a = ASPECTS.index(aspect)
+    missing = np.stack([reference.profile.missing[which], current.missing[which]]).astype(np.float64)
+    pair = Pair(
+        before[which], now[which], reference.points[which], means * scale, scale, missing, reference.times[a, which]
+    )
+    return pair, reference.freedoms[a, which]
+
+
+def _means(window: Profile) -> Floats:
+    """The mean of each feature in units of its scale from its centre; 0 for categories."""
+    return np.asarray(window.sums / np.maximum(window.rows - window.missing, 1))
+
+
+def _test(
+    reference: Reference, current: Profile, before: Floats, now: Floats, name: str, weight: float, chosen: Ints
+) -> _Tests:
+    metric = METRICS[name]
+    total = before + now
+    if name == "missing_rate":
+        able = reference.profile.missing + current.missing > 0
+    else:
+        able = (total > 0).sum(axis=1) > 1
+    kinds = np.array([feature.kind in metric.kinds for feature in reference.features])
+    which = chosen[(able & kinds)[chosen]]
+    pair, freedom = _pair(reference, current, before, now, which, metric.aspect)
+    value = metric.value(pair)
+    chance = _softer(metric.tail(value, pair), freedom)
+    return _Tests(name, which, pair, freedom, value, chance, 0.0, np.full(len(which), weight))
+
+
+def _weigh(tests: Sequence[_Tests], features: int, joint_part: float) -> list[_Tests]:
+    """The tests with shares of the budget that add up to 1 less the joint part: each feature gets the same."""
+    owed = np.zeros(max((int(t.features.max()) for t in tests), default=0) + 1)
+    for test in tests:
+        np.add.at(owed, test.features, test.weight)
+    each = (1.0 - joint_part) / max(int((owed > 0).sum()), 1)
+    return [replace(test, weight=each * test.weight / owed[test.features]) for test in tests]
+
+
+def _steps(chances: Floats, shares: Floats, budget: float) -> int:
+    """How many tests the weighted Benjamini-Hochberg step rejects, at least 1: limits are stated for that many."""
+    if not len(chances):
+        return 1
+    ratio = np.sort(chances / np.maximum(shares, 1e-300))
+    passed = np.flatnonzero(ratio <= budget * np.arange(1, len(ratio) + 1))
+    return int(passed[-1]) + 1 if len(passed) else 1
+
+
+def _softer(chance: Floats, freedom: Floats) -> Floats:
+    """A p-value that pays for an estimated autocorrelation time: Student's t in place of the normal distribution."""
+    z = -ndtri(np.clip(chance, 1e-300, 1.0) / 2.0)
+    known = ~np.isfinite(freedom)
+    return np.asarray(np.where(known, chance, 2.0 * stdtr(np.where(known, 1.0, freedom), -z)))
+
+
+def _stricter(level: Floats, freedom: Floats) -> Floats:
+    """The level at which `_softer` gives ``level``."""
+    known = ~np.isfinite(freedom)
+    t = -stdtrit(np.where(known, 1.0, freedom), level / 2.0)
+    return np.asarray(np.where(known, level, np.maximum(2.0 * ndtr(-t), 1e-300)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Together:
+    """All features in one number: the mean of their squared standardised shifts; 1 is what chance alone gives."""
+
+    value: float
+    chance: float
+    floor: float
+    spread: float  # standard deviation of the sum without drift
+    freedom: float  # of the chi-square with the same skewness
+    count: int
+    carriers: tuple[str, ...]
+
+    def score(self, level: float) -> Score:
+        z = (chdtri(self.freedom, level) - self.freedom) / np.sqrt(2.0 * self.freedom)
+        limit = max(float(1.0 + z * self.spread / self.count), self.floor)
+        return Score(JOINT, "joint_shift", self.value, limit, self.value > limit)
+
+
+def _together(tests: Sequence[_Tests], reference: Reference, smallest_shift: float) -> _Together | None:
+    """Many small shifts add up: the mean over features of the squared normal score of their p-values.
+
+    Without drift the sum of F squared standard normals with squared correlations ``overlap`` has mean F, variance
+    ``2 tr(R^2)`` and third cumulant ``8 tr(R^3)``: a shifted chi-square with these three moments (Pearson, Biometrika
+    1959; Imhof, Biometrika 1961) gives its tail. The floor is half the smallest shift, in every feature.
+    """
+    z = np.zeros(len(reference.features))
+    effective = np.zeros(len(reference.features))
+    for test in tests:
+        if test.metric in ("mann_whitney", "chi_square"):
+            z[test.features] = ndtri(np.clip(test.chance, 1e-300, 1.0) / 2.0) ** 2
+            effective[test.features] = test.pair.effective
+    which = np.flatnonzero(effective > 0)
+    if len(which) < 3:
+        return None
+    squared = reference.overlap[np.ix_(which, which)]
+    root = np.sqrt(squared)
+    second = float(squared.sum())
+    third = float(np.einsum("ij,ji->", root @ root, root))
+    freedom = second**3 / third**2
+    count = len(which)
+    spread = float(np.sqrt(2.0 * second))
+    total = float(z[which].sum())
+    standard = (total - count) / spread
+    chance = float(chdtrc(freedom, max(freedom + standard * np.sqrt(2.0 * freedom), 0.0)))
+    floor = 1.0 + 6.0 * float(effective[which].mean()) * (smallest_shift / 2.0) ** 2
+    order = which[np.argsort(-z[which])]
+    carriers = tuple(reference.names[i] for i in order[:3] if z[i] > 1.0)
+    value = total / count
+    return _Together(value, chance if value >= floor else 1.0, floor, spread, freedom, count, carriers)
+
+
+def _detectable(tests: Sequence[_Tests], budget: float, smallest_shift: float) -> float | None:
+    """The share of the rows whose shift half of the features would have shown with 80 % power; None if none can."""
+    found: list[Floats] = []
+    for test in tests:
+        level = _stricter(budget * test.weight, test.freedom)
+        if test.metric == "mann_whitney":
+            spread = mann_whitney_metric.deviation(test.pair)
+            found.append((-ndtri(level / 2.0) + ndtri(POWER)) * spread / np.sqrt(2.0))
+        elif test.metric == "chi_square":
+            freedom = chi_square_metric.freedom(test.pair)
+            needed = chndtrinc(chdtri(freedom, level), freedom, 1.0 - POWER)
+            found.append(np.sqrt(np.nan_to_num(needed, nan=1e9) / np.maximum(test.pair.effective, 1e-9)) / 2.0)
+    if not found:
+        return None
+    return float(np.clip(max(float(np.median(np.concatenate(found))), smallest_shift), 0.0, 1.0))
+
+
+def _verdict(
+    scores: Sequence[Score], together: _Together | None, detectable: float | None, rows: tuple[int, int]
+) -> tuple[Verdict, str]:
+    """The verdict and what there is to say about it in plain words."""
+    drifting = list(dict.fromkeys(s.feature for s in scores if s.drifting and s.feature != JOINT))
+    joint = any(s.drifting for s in scores if s.feature == JOINT)
+    if drifting:
+        return Verdict.DRIFTING, f"{len(drifting)} drifting: {', '.join(drifting[:5])}."
+    if joint and together is not None:
+        named = f", most of all {', '.join(together.carriers)}" if together.carriers else ""
+        return Verdict.DRIFTING, f"No feature alone, but all together moved further than chance explains{named}."
+    if detectable is None:
+        return Verdict.UNKNOWN, "Both windows hold one value per feature, or none: there is nothing to compare."
+    if detectable > BLIND:
+        return Verdict.UNKNOWN, (
+            f"{rows[1]} rows against {rows[0]}, worth fewer because neighbouring rows are alike, are too few: "
+            f"a shift of {detectable:.0%} of the rows could have gone unseen. Use longer windows."
+        )
+    return Verdict.STABLE, f"A shift of {detectable:.0%} of the rows would have been seen 4 times out of 5."
+
+
+# ---- facts ---------------------------------------------------------------------------------------------------------
+def facts(reference: Reference, current: Profile) -> list[dict[str, Any]]:
+    """Plain numbers per feature, before (reference) and now, for a diagnosis and for a page.
+
+    Keys: name, kind, missing_before, missing_now (rates), mean_before, mean_now, std_before, std_now (None for
+    categories), distinct_before, distinct_now (bins in use, so at most 256), unseen_share (of the values now).
+    """
+    before, now = reference.counts, reference.table(current)
+    out = []
+    for i, feature in enumerate(reference.features):
+        row: dict[str, Any] = {"name": feature.name, "kind": feature.kind}
+        for window, when in ((reference.profile, "before"), (current, "now")):
+            row[f"missing_{when}"] = float(window.missing[i] / max(window.rows, 1))
+            values = window.rows - int(window.missing[i])
+            known = feature.kind is not Kind.CATEGORICAL and values > 0
+            mean = window.sums[i] / max(values, 1)
+            spread = np.sqrt(max(window.squares[i] / max(values, 1) - mean**2, 0.0))
+            row[f"mean_{when}"] = float(feature.centre + feature.scale * mean) if known else None
+            row[f"std_{when}"] = float(feature.scale * spread) if known else None
+        row["distinct_before"] = int((before[i] > 0).sum())
+        row["distinct_now"] = int((now[i] > 0).sum())
+        row["unseen_share"] = float(current.unseen[i] / max(current.rows - int(current.missing[i]), 1))
+        out.append(row)
+    return out
+
+
+# ---- the command ---------------------------------------------------------------------------------------------------
+def infer(frame: pd.DataFrame, ignore: Sequence[str] = ()) -> Schema:
+    """The schema of a frame as its column types suggest it: every column but the ignored ones is a feature."""
+    columns = tuple(Column(str(name), _kind(frame[name])) for name in frame.columns if name not in ignore)
+    return Schema(columns, target="", task=Task.REGRESSION, ignored=tuple(ignore))
+
+
+def report(before: pd.DataFrame, now: pd.DataFrame, ignore: Sequence[str], budget: float, smallest: float) -> DriftCheck:
+    """The check of two frames, columns as their types suggest."""
+    known = reference(before, infer(before, ignore))
+    return check(
+        known, profile(known, now), budget=budget, smallest_shift=smallest, features=known.names or None
+    )
+
+
+def as_json(found: DriftCheck, seconds: float) -> dict[str, Any]:
+    """What the command prints: per feature the score furthest above its limit, or closest below."""
+    features: dict[str, Score] = {}
+    for score in found.scores:
+        best = features.get(score.feature)
+        if best is None or score.value / max(score.limit, 1e-300) > best.value / max(best.limit, 1e-300):
+            features[score.feature] = score
+    rows = [
+        {"name": s.feature, "drifting": s.drifting, "score": s.value, "limit": s.limit, "metric": s.metric}
+        for s in features.values()
+    ]
+    return {
+        "verdict": found.verdict.value,
+        "note": found.note,
+        "features": [row for row in rows if row["name"] != JOINT],
+        "joint": next((row for row in rows if row["name"] == JOINT), None),
+        "detectable": found.detectable,
+        "budget": found.budget,
+        "reference_rows": found.reference_rows,
+        "current_rows": found.current_rows,
+        "seconds": seconds,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 stable, 1 drifting, 2 unknown or error."""
+    parser = argparse.ArgumentParser("python -m core.drift", description="Has the data changed? 0 no, 1 yes, 2 unknown.")
+    parser.add_argument("reference", help="Parquet file with the rows to compare with, in their order")
+    parser.add_argument("current", help="Parquet file with the rows under judgement")
+    parser.add_argument("--ignore", default="", help="columns that are no features, separated by commas")
+    parser.add_argument("--budget", type=float, default=0.01, help="false alarms per check, at most (default 0.01)")
+    parser.add_argument(
+        "--smallest-shift", type=float, default=SMALLEST_SHIFT, help="share of the rows worth caring about (0.04)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args(arguments)
+    started = time.perf_counter()
+    try:
+        before, now = _read(given.reference), _read(given.current)
+        ignore = [name.strip() for name in given.ignore.split(",") if name.strip()]
+        found = report(before, now, ignore, given.budget, given.smallest_shift)
+    except ContinualError as error:
+        print(json.dumps({"verdict": "unknown", "error": str(error), "features": []}) if given.json else error)
+        return 2
+    printed = as_json(found, time.perf_counter() - started)
+    if given.json:
+        print(json.dumps(printed))
+    else:
+        print(f"{found.verdict.value}: {found.note}")
+        for row in printed["features"]:
+            mark = "drifting" if row["drifting"] else "stable"
+            print(f"  {row['name']:<24} {mark:<9} {row['metric']:<14} {row['score']:.4f} (limit {row['limit']:.4f})")
+    return {Verdict.STABLE: 0, Verdict.DRIFTING: 1, Verdict.UNKNOWN: 2}[found.verdict]
+
+
+def _read(path: str) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InvalidRows(f"'{path}' is no Parquet file that can be read ({error}).") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
