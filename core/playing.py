@@ -43,7 +43,7 @@ def begin(
     project = projects.create(
         ctx, user, name=stream.label, schema=replace(stream.schema, row_id=ROW_ID), source=source, policy=policy, now=now
     )
-    ingest.ingest(ctx, user, project, stream.read(0, policy.warm_up_rows), source=source, now=now)
+    ingest.ingest(ctx, user, project, stream.read(0, policy.warm_up_windows * policy.window_rows), source=source, now=now)
     with ctx.database.write() as con:
         plays.put(con, Play(project.id, source, rows_per_tick, label_delay_rows, True, now))
     return project

@@ -64,11 +64,11 @@ def judges(user: User, project: Project) -> None:
         preset = st.selectbox("Preset", list(policy.PRESETS), index=list(policy.PRESETS).index(current.name)
                               if current.name in policy.PRESETS else 0)  # fmt: skip
         approval = st.selectbox("Promotion", ["automatic", "manual"], index=int(current.approval == "manual"))
-        budget = st.slider("False alarms: at most this many in 100 checks", 1, 20, max(1, round(current.false_alarm_budget * 100)))
+        budget = st.slider("False alarms: at most this many in 100 checks", 1, 20, max(1, round(current.drift_budget * 100)))
         window = st.number_input("Rows a window", 50, 100_000, current.window_rows, step=50)
         if st.form_submit_button("Judge by this from now on", type="primary"):
             with ui.told():
-                changed = replace(policy.PRESETS[preset], approval=approval, false_alarm_budget=budget / 100, window_rows=int(window))
+                changed = replace(policy.PRESETS[preset], approval=approval, drift_budget=budget / 100, window_rows=int(window))
                 made = projects.set_policy(ui.ctx(), user, project.id, changed, datetime.now(UTC))
                 st.success(f"Policy version {made} is in force from the next check on.")
 
