@@ -1,0 +1,32 @@
+"""What an alert channel is given, and what it must do with it."""
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from core.records import Severity
+
+
+@dataclass(frozen=True)
+class Message:
+    """An alert in words. ``facts`` are (name, value) pairs; ``alert`` is its id, which tells a repeat from news."""
+
+    alert: int
+    severity: Severity
+    title: str
+    text: str
+    at: datetime
+    facts: tuple[tuple[str, str], ...] = ()
+    url: str = ""
+
+
+class Channel(Protocol):
+    """``turn`` is held by whoever sends, so that two at a time never send the same alert."""
+
+    name: str
+    turn: threading.Lock
+
+    def send(self, message: Message) -> None:
+        """Deliver the message, or raise ChannelError within a few seconds; the error never holds the address."""
+        ...

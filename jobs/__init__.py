@@ -1,0 +1,15 @@
+"""What runs by itself. To add a job: write its file here and name it in JOBS."""
+
+from jobs import cycle, deliver_alerts, fire_drill, import_file, mirror_registry, play, prune, retrain
+from jobs.job import Job
+
+JOBS: tuple[Job, ...] = (
+    deliver_alerts.JOB,
+    play.JOB,
+    cycle.JOB,
+    retrain.JOB,
+    import_file.JOB,
+    mirror_registry.JOB,
+    prune.JOB,
+    fire_drill.JOB,
+)

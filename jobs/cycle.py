@@ -1,0 +1,16 @@
+"""One turn of the loop: observe, decide, and act on it."""
+
+from datetime import timedelta
+
+from core import loop
+from core.context import Context
+from jobs.job import Job, Run
+
+
+def run(ctx: Context, run: Run) -> str:
+    return loop.run_cycle(ctx, run.of, run.now(), run.progress)
+
+
+JOB = Job(
+    "cycle", "Check the model", run, every=lambda s: timedelta(seconds=s.check_interval_seconds), per_project=True
+)

@@ -1,0 +1,15 @@
+"""Forget what nobody will look up any more, so that the database stays small."""
+
+from datetime import timedelta
+
+from core import alerting, runs
+from core.context import Context
+from jobs.job import Job, Run
+
+
+def run(ctx: Context, run: Run) -> str:
+    attempts, deliveries = runs.prune(ctx, run.now()), alerting.prune(ctx, run.now())
+    return f"{attempts} old runs and {deliveries} failed deliveries forgotten"
+
+
+JOB = Job("prune", "Forget old runs", run, every=lambda s: timedelta(days=1))

@@ -1,0 +1,15 @@
+"""Train a challenger because a person asked for it."""
+
+from core import loop
+from core.context import Context
+from jobs.job import Job, Run
+
+
+def run(ctx: Context, run: Run) -> str:
+    chosen = {name: run.arguments[name] for name in ("estimator",) if run.arguments.get(name)}
+    return loop.retrain(
+        ctx, run.user, run.of, reason=run.arguments.get("reason", ""), now=run.now(), progress=run.progress, **chosen
+    )
+
+
+JOB = Job("retrain", "Retrain now", run, per_project=True, at_once=1)
