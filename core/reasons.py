@@ -1,0 +1,91 @@
+"""Reasons as sentences. A reason is stored as a code with parameters (`records.Reason`) and put into words here."""
+
+from core.records import Reason
+
+SENTENCES: dict[str, str] = {
+    # waiting
+    "warming_up": "{seen} of {needed} windows have their labels; the first model is trained when all have.",
+    "no_labels_yet": "No window has enough labels to be judged yet.",
+    # why a model is trained
+    "first_model": "{windows} labelled windows are there: enough for a first model.",
+    "performance_fell": "{metric} loss in window {window} was {seen:.4g}, above the {limit:.4g} that chance explains"
+    " (it began at {baseline:.4g}).",
+    "old_enough": "The champion is {age} windows old; a new one is due every {period}.",
+    "drift_lasted": "The inputs have drifted in {checks} checks in a row: {features}.",
+    "labels_came": "{labels} new labels have come since the champion was trained; {needed} were asked for.",
+    "follow_up": "The last retrain was an emergency: it is followed up after {period} windows.",
+    "asked_by_hand": "{user} asked for it: {why}",
+    "owed": "It was decided before and could not be carried out.",
+    # why nothing is done
+    "healthy": "{metric} loss in window {window} is {seen:.4g}, within the {limit:.4g} that chance explains.",
+    "measuring": "The champion has been judged on {seen} of the {needed} windows that tell what is normal for it.",
+    "age_fine": "The champion is {age} windows old; a new one is due after {period}.",
+    "no_new_labels": "No labelled window has come since the champion was trained.",
+    "cooling_down": "The last challenge was {age} windows ago; the next may start after {needed}.",
+    "never_retrain": "The policy never retrains.",
+    "drift_stable": "No input has drifted.",
+    "drift_seen": "Inputs that have drifted: {features}.",
+    "drift_unknown": "Drift could not be judged: {note}",
+    # alerts
+    "broken_feed": "The feed looks broken ({what}): nothing is trained on it. Mend the feed.",
+    "rollback_advised": "Version {version} beats the champion by {advantage:.4g} over {windows} windows;"
+    " the policy leaves the step to you.",
+    "job_failed": "{label} failed after {tries}: {message}",
+    "job_recovered": "{label} works again.",
+    "job_overdue": "{label} has been running for {minutes} minutes and has not ended.",
+    "storage_failed": "The database cannot be written: {message}. What was acknowledged is safe; nothing new is stored.",
+    "interrupted": "The app ended while {runs} runs were under way: {jobs}. They were not finished.",
+    "fire_drill": "The fire drill drew {number:.2f}: all is well. Nothing was trained.",
+    "test": "{user} tests this channel. It works.",
+    # after a promotion
+    "predecessor_better": "Version {version} beats the champion by {advantage:.4g} on average over {windows} labelled"
+    " windows; a difference that chance gives in at most {level:.0%} of reigns.",
+    "shadow_better": "Version {version}, in the shadow, beats the champion by {advantage:.4g} over {windows} labelled"
+    " windows.",
+    # comparisons
+    "challenger_not_worse": "On {rows} rows neither had seen, the challenger is not significantly worse"
+    " (gain {gain:+.4g}).",
+    "challenger_worse": "On {rows} rows neither had seen, the challenger is significantly worse (gain {gain:+.4g}).",
+    "challenger_better": "On {rows} rows neither had seen, the challenger is significantly better (gain {gain:+.4g}).",
+    "challenger_no_better": "On {rows} rows neither had seen, the challenger is no better (gain {gain:+.4g}; at least"
+    " {minimum_gain:.4g} was asked for).",
+    "challenger_unproven": "The challenger looks better on {rows} rows (gain {gain:+.4g}); {rows_needed} rows would"
+    " settle it.",
+    "gate_off": "The policy promotes without a gate (gain {gain:+.4g} on {rows} rows).",
+    "no_comparison": "There are no labelled rows that neither model was trained on.",
+    "worse_than_trivial": "The challenger's loss of {seen:.4g} is no better than always answering the most common"
+    " label ({trivial:.4g}).",
+    "answers_missing": "The challenger gave no answer for {missing} of {rows} rows.",
+    "awaiting_approval": "Version {version} passed; the policy leaves the promotion to you.",
+    "trained_on": "Trained on {rows} labelled rows ({scope}).",
+    # what would have decided otherwise
+    "flip_loss_above": "It would have been retrained, had its {metric} loss in window {window} been above {needed:.4g}"
+    " (it was {seen:.4g}).",
+    "flip_loss_below": "It would have been left alone, had its {metric} loss in window {window} been {needed:.4g} or"
+    " less (it was {seen:.4g}).",
+    "flip_age_reached": "It would have been retrained {windows} windows later.",
+    "flip_younger": "It would have been left alone, had the champion been at most {needed} windows old"
+    " (it was {seen}).",
+    "flip_drift_lasts": "It would have been retrained, had the drift been seen in {needed} checks in a row"
+    " (it was {seen}).",
+    "flip_drift_ends": "It would have been left alone, had this check seen no drift.",
+    "flip_labels": "It would have gone on with {needed} labelled windows (there were {seen}).",
+    "flip_label_count": "It would have been otherwise with {needed} new labels (there were {seen}).",
+    "flip_advantage": "The champion would have stayed, had its predecessor's advantage in window {window} been"
+    " {needed:+.4g} or less (it was {seen:+.4g}).",
+    "flip_feed_whole": "It would have gone on, had the feed been whole.",
+    "flip_several": "It would have been otherwise only if {count} things had changed together.",
+}
+
+
+def sentence(reason: Reason) -> str:
+    """The reason in plain English. An unknown code (a newer release wrote it) is shown with its parameters.
+
+    >>> sentence(Reason("age_fine", {"age": 3, "period": 8}))
+    'The champion is 3 windows old; a new one is due after 8.'
+    """
+    try:
+        return SENTENCES[reason.code].format(**reason.params)
+    except (KeyError, ValueError, TypeError):
+        listed = ", ".join(f"{name} {value}" for name, value in reason.params.items())
+        return f"{reason.code.replace('_', ' ')}{': ' if listed else ''}{listed}"
