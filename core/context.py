@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core import channels
 from core.channels.base import Channel
@@ -24,6 +24,11 @@ class Context:
     channels: tuple[Channel, ...]
     log: PredictionLog
     models: ModelCache
+    _thinking: dict[str, threading.Lock] = field(default_factory=dict)
+
+    def thinking(self, project: str) -> threading.Lock:
+        """The lock of whoever judges or changes this project's champion."""
+        return self._thinking.setdefault(project, threading.Lock())
 
     def close(self) -> None:
         """Write what waits, and let go of the database."""

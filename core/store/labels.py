@@ -104,6 +104,13 @@ def count(con: DuckDBPyConnection, project: str, first: int = 0, last: int | Non
     return con.execute(query, [project, first, last]).fetchall()[0][0]
 
 
+def by_window(con: DuckDBPyConnection, project: str, window_rows: int, *, newest: int) -> dict[int, int]:
+    """How many labels each of the newest labelled windows has."""
+    query = """SELECT position // $size AS number, count(*) FROM labels WHERE project = $project
+        GROUP BY number ORDER BY number DESC LIMIT $newest"""
+    return dict(con.execute(query, {"size": window_rows, "project": project, "newest": newest}).fetchall())
+
+
 def last_labelled(con: DuckDBPyConnection, project: str) -> int:
     """One more than the position of the newest labelled row; 0 when there is none."""
     query = "SELECT coalesce(max(position) + 1, 0) FROM labels WHERE project = ?"

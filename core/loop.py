@@ -1,0 +1,312 @@
+"""The loop over the live store: observe, decide, and act, window by window. The one file to show a visitor.
+
+What is judged is pure and the same in a replay (`core.turn`, `core.policy`, `core.gate`); here is what a live app adds:
+a ledger row for everything, written in one transaction with the alert and the champion it moves; a crash in between
+leaves a decision that is owed, and the next cycle carries it out.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from duckdb import DuckDBPyConnection
+from loguru import logger
+
+from core import alerting, auth, performance, prediction, projects, reasons, turn
+from core.context import Context
+from core.errors import Conflict, ContinualError, InvalidInput, NotEnoughRows, NotFound
+from core.policy import Contender, Decision, Evidence, Memory, Policy, Scope, by_hand, decide, took_over
+from core.records import SYSTEM, Action, Alert, ModelVersion, Project, Reason, Role, Severity, User
+from core.store import decisions, labels, models, performances, policies
+from core.store.decisions import Entry
+from core.world import StoreWorld
+
+MOST_TURNS = 20  # in one cycle; a backlog is worked off in the next ones
+MEASURED_WINDOWS = 400  # the newest ones, whose scores follow their labels
+LOCK_SECONDS = 2.0
+
+SEVERITIES = {
+    Action.NOTHING: Severity.OK,
+    Action.ALERT: Severity.CRITICAL,
+    Action.RETRAIN: Severity.WARNING,
+    Action.PROMOTE: Severity.INFO,
+    Action.HOLD: Severity.INFO,
+    Action.ROLL_BACK: Severity.WARNING,
+    Action.FAIL: Severity.CRITICAL,
+}
+
+Progress = Callable[[str], None]
+
+
+def ignore(_text: str) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What one piece of the loop's work needs: the project, how it judges, what it remembers, its world."""
+
+    ctx: Context
+    project: Project
+    policy_version: int
+    policy: Policy
+    memory: Memory
+    world: StoreWorld
+    now: datetime
+
+
+# ---- the cycle -----------------------------------------------------------------------------------
+def run_cycle(ctx: Context, project: Project, now: datetime, progress: Progress = ignore) -> str:
+    """One cycle of the project: every window that has filled up is judged, in order. Returns what happened."""
+    with _alone(ctx, project, wait_seconds=0.0):
+        ctx.log.flush()
+        bench = _bench(ctx, project, now, progress)
+        told = [_carry_out(bench, owed, progress)] if (owed := _owed(bench)) else []
+        full = bench.world.rows_count() // bench.policy.window_rows
+        for _ in range(MOST_TURNS):
+            bench = _bench(ctx, project, now, progress)
+            if bench.memory.next_window >= full:
+                break
+            progress(f"judging window {bench.memory.next_window} of {full - 1}")
+            told.append(_turn(bench, progress))
+        _measure(bench)
+        return " ".join(told) or _wait(bench)
+
+
+def _turn(bench: Bench, progress: Progress) -> str:
+    """Judge the next window, write the verdict down, and act on it."""
+    number = bench.memory.next_window
+    seen = turn.observe(bench.world, bench.policy, bench.memory, number)
+    decision, after = decide(bench.policy, seen.evidence, bench.memory)
+    with bench.ctx.database.write() as con:
+        entry = _entry(bench, decision, window=number, evidence=seen.evidence, after=after)
+        made = decisions.insert(con, entry)
+        if seen.check is not None:
+            decisions.insert_scores(con, made, bench.project.id, bench.now, number, seen.check.scores)
+        if decision.action is Action.ROLL_BACK and decision.version is not None:
+            _enthrone(con, bench, decision.version, made)
+        _tell(con, bench, entry, made)
+        if after.drifts == 1:  # the first check of a row of them
+            features = ", ".join(seen.evidence.drifting)
+            _alert(con, bench, Severity.WARNING, Reason("drift_seen", {"features": features}), made)
+    if decision.action is Action.RETRAIN:
+        return _carry_out(replace(bench, memory=after), replace(entry, id=made), progress)
+    return _sentence(entry)
+
+
+def _carry_out(bench: Bench, asked: Entry, progress: Progress) -> str:
+    """Train what ``asked`` decided, compare, and promote or hold; a failure is written down and raised."""
+    number = max(bench.memory.next_window - 1, 0)
+    progress("training a challenger")
+    try:
+        tried = turn.challenge(bench.world, bench.policy, bench.memory, number)
+    except ContinualError as error:
+        failed = Entry(
+            bench.project.id, bench.now, Action.FAIL, asked.actor, (Reason("training_failed", {"why": str(error)}),),
+            bench.policy_version, number, cause=asked.id,
+        )  # fmt: skip
+        with bench.ctx.database.write() as con:
+            _tell(con, bench, failed, decisions.insert(con, failed))
+        raise
+    entry = Entry(
+        bench.project.id, bench.now, tried.action, asked.actor, tried.reasons, bench.policy_version, number,
+        memory_before=bench.memory.to_json(), memory_after=tried.memory.to_json(), comparison=tried.comparison,
+        version=tried.version, cause=asked.id,
+    )  # fmt: skip
+    with bench.ctx.database.write() as con:
+        made = decisions.insert(con, entry)
+        if tried.action is Action.PROMOTE and tried.version is not None:
+            _enthrone(con, bench, tried.version, made)
+        _tell(con, bench, entry, made)
+    return f"{_sentence(asked)} {_sentence(entry)}"
+
+
+def _wait(bench: Bench) -> str:
+    """Write down that this check found no full window to judge."""
+    seen = bench.world.rows_count() - bench.memory.next_window * bench.policy.window_rows
+    reason = Reason("window_filling", {"seen": seen, "needed": bench.policy.window_rows})
+    entry = Entry(bench.project.id, bench.now, Action.WAIT, SYSTEM.name, (reason,), bench.policy_version)
+    with bench.ctx.database.write() as con:
+        decisions.insert(con, entry)
+    return _sentence(entry)
+
+
+def _owed(bench: Bench) -> Entry | None:
+    """The newest retrain that was decided and neither carried out nor given up: a crash or a failure came between."""
+    with bench.ctx.database.read() as con:
+        acts = (Action.RETRAIN, Action.PROMOTE, Action.HOLD, Action.ROLL_BACK, Action.ALERT, Action.NOTHING)
+        newest = decisions.latest(con, bench.project.id, actions=acts, limit=1)
+        if not newest or newest[0].action is not Action.RETRAIN or newest[0].id is None:
+            return None
+        failures = decisions.following(con, newest[0].id)
+    return newest[0] if len(failures) <= bench.ctx.settings.task_retries else None
+
+
+def _measure(bench: Bench) -> None:
+    """Score the windows whose labels have grown since they were last scored."""
+    size = bench.policy.window_rows
+    with bench.ctx.database.read() as con:
+        known = performances.measured(con, bench.project.id, windows=MEASURED_WINDOWS)
+        arrived = labels.by_window(con, bench.project.id, size, newest=MEASURED_WINDOWS)
+    for window, count in arrived.items():
+        if (window + 1) * size > bench.world.rows_count() or round(known.get(window, 0.0) * size) == count:
+            continue
+        first, last = turn.span(bench.policy, window)
+        answers = bench.world.answers(first, last)
+        measured = performance.window(
+            first, last, bench.world.labels(first, last), answers.labels, answers.probabilities, bench.project.schema
+        )
+        if measured.scores:
+            with bench.ctx.database.write() as con:
+                reign = models.reign(con, bench.project.id)
+                performances.insert(
+                    con, bench.project.id, window, measured, reign.version if reign else None, bench.now
+                )
+
+
+# ---- by hand -------------------------------------------------------------------------------------
+def retrain(
+    ctx: Context, user: User, project: Project, *, reason: str, now: datetime, progress: Progress = ignore,
+    estimator: str | None = None,
+) -> str:
+    """Train a challenger because a person asked; it is compared and promoted or held like any other.
+
+    Raises NotEnoughRows while no window has its labels, TrainingFailed when the worker brought nothing back.
+    """
+    auth.require(ctx, user, Role.OPERATOR)
+    with _alone(ctx, project, wait_seconds=ctx.settings.fit_seconds):
+        ctx.log.flush()
+        bench = _bench(ctx, project, now, progress)
+        if estimator is not None:
+            bench = replace(bench, policy=replace(bench.policy, estimator=estimator))
+        if not bench.memory.labelled:
+            raise NotEnoughRows(
+                f"No window of {bench.policy.window_rows} rows has been judged with its labels yet. Bring rows and labels "
+                "on Data, and wait for the next check"
+            )
+        decision = by_hand(user.display or user.name, reason or "no reason given")
+        after = replace(bench.memory, owed=decision.reasons)
+        entry = replace(
+            _entry(bench, decision, window=max(bench.memory.next_window - 1, 0), evidence=None, after=after),
+            actor=user.name,
+        )
+        with ctx.database.write() as con:
+            made = decisions.insert(con, entry)
+            _tell(con, bench, entry, made)
+        return _carry_out(replace(bench, memory=after), replace(entry, id=made), progress)
+
+
+def promote(ctx: Context, user: User, project: Project, version: int, *, reason: str, now: datetime) -> None:
+    """Make this version the champion at once. Raises NotFound, Conflict (it is already), InvalidInput (no reason)."""
+    _change(ctx, user, project, version, Action.PROMOTE, "promoted_by_hand", reason, now)
+
+
+def roll_back(ctx: Context, user: User, project: Project, *, reason: str, now: datetime) -> None:
+    """Bring the previous champion back. Raises Conflict when there is none, InvalidInput (no reason)."""
+    with ctx.database.read() as con:
+        reigns = models.reigns(con, project.id)
+    if len(reigns) < 2:
+        raise Conflict(f"Project {project.name!r} has had {len(reigns)} champions: there is none to go back to")
+    _change(ctx, user, project, reigns[1].version, Action.ROLL_BACK, "rolled_back_by_hand", reason, now)
+
+
+def _change(
+    ctx: Context, user: User, project: Project, version: int, action: Action, code: str, why: str, now: datetime
+) -> None:
+    auth.require(ctx, user, Role.OPERATOR)
+    if not why.strip():
+        raise InvalidInput("A reason is missing: say in a few words why, it is kept in the ledger")
+    model = prediction.version(ctx, project, version)
+    with _alone(ctx, project, wait_seconds=LOCK_SECONDS):
+        bench = _bench(ctx, project, now, ignore)
+        with ctx.database.read() as con:
+            reign = models.reign(con, project.id)
+        if reign and reign.version == version:
+            raise Conflict(f"Version {version} is the champion already")
+        after = took_over(replace(bench.memory, previous=None), _contender(bench, model), bench.memory.next_window)
+        params = {"user": user.display or user.name, "why": why.strip(), "version": version}
+        entry = Entry(
+            project.id, now, action, user.name, (Reason(code, params),), bench.policy_version,
+            memory_before=bench.memory.to_json(), memory_after=after.to_json(), version=version,
+        )  # fmt: skip
+        with ctx.database.write() as con:
+            made = decisions.insert(con, entry)
+            _enthrone(con, bench, version, made)
+            _tell(con, bench, entry, made)
+
+
+def _contender(bench: Bench, model: ModelVersion) -> Contender:
+    known = (bench.memory.previous, bench.memory.twin, bench.memory.challenger)
+    found = next((contender for contender in known if contender and contender.version == model.version), None)
+    return found or Contender(model.version, Scope.ALL, model.last, bench.memory.next_window)
+
+
+# ---- replaying -----------------------------------------------------------------------------------
+def replays(ctx: Context, entry: Entry) -> bool:
+    """Whether the stored evidence, judged again by the same policy, gives the identical verdict and reasons."""
+    if entry.evidence is None or entry.memory_before is None or entry.policy_version is None:
+        raise NotFound(f"Decision {entry.id} was made by a person or follows from another: there is nothing to replay")
+    with ctx.database.read() as con:
+        policy = Policy.from_json(policies.get(con, entry.project, entry.policy_version))
+    decision, after = decide(policy, Evidence.from_json(entry.evidence), Memory.from_json(entry.memory_before))
+    again = (decision.action, decision.reasons, decision.nearest_flip, after.to_json())
+    return again == (entry.action, entry.reasons, entry.nearest_flip, entry.memory_after)
+
+
+# ---- the parts -----------------------------------------------------------------------------------
+def _bench(ctx: Context, project: Project, now: datetime, progress: Progress) -> Bench:
+    version, policy = projects.policy(ctx, project.id)
+    with ctx.database.read() as con:
+        kept = decisions.memory(con, project.id)
+    memory = Memory.from_json(kept) if kept else Memory()
+    return Bench(ctx, project, version, policy, memory, StoreWorld(ctx, project, now, progress), now)
+
+
+@contextmanager
+def _alone(ctx: Context, project: Project, *, wait_seconds: float) -> Iterator[None]:
+    """One at a time thinks for a project: a check, a retrain, or a person's change."""
+    lock = ctx.thinking(project.id)
+    if not lock.acquire(timeout=wait_seconds):
+        raise Conflict(f"A check or a retrain of {project.name!r} is under way. Try again when it has ended")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _entry(bench: Bench, decision: Decision, *, window: int, evidence: Evidence | None, after: Memory) -> Entry:
+    return Entry(
+        bench.project.id, bench.now, decision.action, SYSTEM.name, decision.reasons, bench.policy_version, window,
+        decision.nearest_flip, evidence.to_json() if evidence else None, bench.memory.to_json(), after.to_json(),
+        None, decision.version,
+    )  # fmt: skip
+
+
+def _enthrone(con: DuckDBPyConnection, bench: Bench, version: int, decision: int) -> None:
+    model = models.get(con, bench.project.id, version)
+    if model is None:
+        raise NotFound(f"Project {bench.project.name!r} has no model version {version}")
+    models.enthrone(con, bench.project.id, version, model.sha256, bench.now, decision)
+
+
+def _tell(con: DuckDBPyConnection, bench: Bench, entry: Entry, decision: int) -> None:
+    """Raise the alert this entry is worth; the same trouble is told once, until something else happens."""
+    severity = SEVERITIES.get(entry.action)
+    if severity is None or (severity is Severity.OK and not bench.ctx.settings.notify_ok):
+        return
+    if entry.action is Action.ALERT:
+        before = decisions.latest(con, bench.project.id, limit=1, before=decision)
+        if before and (before[0].action, before[0].reasons) == (entry.action, entry.reasons):
+            return
+    _alert(con, bench, severity, entry.reasons[0], decision)
+
+
+def _alert(con: DuckDBPyConnection, bench: Bench, severity: Severity, reason: Reason, decision: int) -> None:
+    alerting.raise_alert(con, Alert(bench.now, severity, reason, bench.project.id, decision))
+    logger.info("{}: {}", bench.project.id, reasons.sentence(reason))
+
+
+def _sentence(entry: Entry) -> str:
+    version = f" v{entry.version}" if entry.version else ""
+    return f"{entry.action.replace('_', ' ')}{version}: {' '.join(reasons.sentence(reason) for reason in entry.reasons)}"

@@ -1,0 +1,90 @@
+"""The live world that a turn of the loop looks at: rows, labels and models in the store, fits in a worker process."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core import drift, prediction, serving, training
+from core.context import Context
+from core.errors import NotFound
+from core.records import Project, Schema
+from core.store import labels, models, predictions, rows
+from core.turn import Answers, Span
+
+
+@dataclass
+class StoreWorld:
+    """`turn.World` over the database, as it is now. Made for one cycle; it keeps the references it has read."""
+
+    ctx: Context
+    project: Project
+    now: datetime
+    progress: Callable[[str], None]
+    _references: dict[int, drift.Reference] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> Schema:
+        return self.project.schema
+
+    def rows_count(self) -> int:
+        with self.ctx.database.read() as con:
+            return rows.count(con, self.project.id)
+
+    def rows(self, first: int, last: int) -> pd.DataFrame:
+        with self.ctx.database.read() as con:
+            return rows.span(con, self.project.id, self.schema, first, last)
+
+    def labels(self, first: int, last: int) -> "pd.Series[Any]":
+        """Labels that have arrived, as text or float; missing where they have not."""
+        with self.ctx.database.read() as con:
+            found = labels.span(con, self.project.id, first, last)
+        return found if self.schema.task.is_classification else found.astype(float)
+
+    def answers(self, first: int, last: int) -> Answers:
+        """What was answered when the rows were served; missing where nothing was."""
+        with self.ctx.database.read() as con:
+            found = predictions.span(con, self.project.id, first, last).set_index("position")
+        said = found["answer"].astype(object).reindex(range(first, last))
+        if not self.schema.task.is_classification:
+            return Answers(said.to_numpy(dtype=float))
+        probabilities = np.full((last - first, len(self.schema.classes)), np.nan)
+        for position, values in found["probabilities"].items():
+            probabilities[int(position) - first] = values  # type: ignore[call-overload]
+        return Answers(said.where(said.notna(), None).to_numpy(dtype=object), probabilities)
+
+    def predict(self, version: int, first: int, last: int) -> Answers:
+        """What this version says of the rows now; nothing of it is kept."""
+        model = prediction.version(self.ctx, self.project, version)
+        pipeline = self.ctx.models.get(model, self.ctx.settings.data_dir)
+        return Answers(*serving.answers(pipeline, self.rows(first, last), self.schema))
+
+    def fit(self, spans: Sequence[Span], *, estimator: str, seed: int) -> int:
+        """Train a new version on the labelled rows of these spans, and register it."""
+        features = pd.concat([self.rows(*span) for span in spans], ignore_index=True)
+        answers = pd.concat([self.labels(*span) for span in spans], ignore_index=True)
+        known = answers.notna()
+        with self.ctx.database.read() as con:
+            version = models.newest_version(con, self.project.id) + 1
+        model, reference = training.fit(
+            self.ctx, self.project, features[known], answers[known], version=version, first=spans[0][0],
+            last=spans[-1][1], estimator=estimator, seed=seed, now=self.now, progress=self.progress,
+        )  # fmt: skip
+        with self.ctx.database.write() as con:
+            models.insert(con, model, reference)
+        return model.version
+
+    def reference(self, version: int) -> drift.Reference:
+        if version not in self._references:
+            with self.ctx.database.read() as con:
+                kept = models.reference(con, self.project.id, version)
+            if kept is None:
+                raise NotFound(f"Version {version} of {self.project.name!r} has no drift reference")
+            self._references[version] = drift.Reference.from_bytes(kept)
+        return self._references[version]
+
+    def profile(self, version: int, first: int, last: int) -> drift.Profile:
+        return drift.profile(self.reference(version), self.rows(first, last))
