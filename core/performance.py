@@ -1,0 +1,335 @@
+"""Realised scores with their intervals, the loss of each row, and a watch on the loss that may be looked at any time.
+
+**Intervals.** Each score is written as a mean of per-row *influences* (Hampel, JASA 1974): how far one row pulls it.
+Neighbouring rows are rarely independent, so ``n`` rows count as ``n / t`` of them, where ``t`` is the autocorrelation
+time of the influences (`core.dependence`), and Student's t replaces the normal quantile. On that many effective rows
+
+* accuracy is Wilson's score interval (JASA 1927); balanced accuracy joins the Wilson intervals of the classes' recalls
+  (MOVER: Zou & Donner, Statistics in Medicine 2008); F1 is ``2 J / (1 + J)`` of Wilson's interval for the share ``J``
+  of hits among the rows that are or were called the class
+* ROC AUC has the variance of DeLong, DeLong & Clarke-Pearson (Biometrics 1988) on the logit scale
+* log loss, Brier, MAE and RMSE are taken on the log scale; R2 on the log scale of ``1 - R2``
+
+Assumed: the rows of one window are a stationary stretch. What cannot be computed (one class only, a constant label,
+too few rows) is left out of the result.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from core.dependence import autocorrelation_time
+from core.errors import InvalidInput
+from core.records import Estimate, Performance, Schema, Task
+
+Floats = NDArray[np.float64]
+Labels: TypeAlias = "pd.Series[Any] | NDArray[Any]"
+
+FEWEST_ROWS = 10  # below that only accuracy is given: Wilson's interval holds for any number of rows
+LEVEL = 0.05  # intervals hold 1 - LEVEL
+SMALLEST = float(np.finfo(np.float64).eps)  # a probability of 0 counts as this in the log loss
+
+
+# ---- names -------------------------------------------------------------------------------------------------------
+METRICS: dict[str, tuple[str, bool]] = {  # what it is called, and whether more is better
+    "accuracy": ("Accuracy", True),
+    "balanced_accuracy": ("Balanced accuracy", True),
+    "roc_auc": ("ROC AUC", True),
+    "log_loss": ("Log loss", False),
+    "brier": ("Brier score", False),
+    "f1": ("F1", True),
+    "mae": ("Mean absolute error", False),
+    "rmse": ("Root mean squared error", False),
+    "r2": ("R²", True),
+}
+
+
+def headline(schema: Schema) -> str:
+    """The metric a project is judged by: ``accuracy``, or ``mae`` where the label is a number."""
+    return "accuracy" if schema.task.is_classification else "mae"
+
+
+def label(metric: str) -> str:
+    """What a metric is called on a page.
+
+    >>> label("mae"), label("f1:rain")
+    ('Mean absolute error', 'F1 of rain')
+    """
+    name, _, of = metric.partition(":")
+    return f"{METRICS[name][0]} of {of}" if of else METRICS[name][0]
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether a higher value of this metric is the better one.
+
+    >>> higher_is_better("accuracy"), higher_is_better("mae")
+    (True, False)
+    """
+    return METRICS[metric.partition(":")[0]][1]
+
+
+# ---- rows --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """The rows that have both a label and an answer, in row order. Texts for classes, floats for numbers."""
+
+    labels: NDArray[Any]
+    answers: NDArray[Any]
+    probabilities: Floats | None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def known(labels: Labels, predictions: Labels) -> NDArray[np.bool_]:
+    """Which rows have both a label and an answer."""
+    return np.asarray(pd.notna(np.asarray(labels)) & pd.notna(np.asarray(predictions)))
+
+
+def _scored(labels: Labels, predictions: Labels, probabilities: Floats | None, schema: Schema) -> _Scored:
+    kind: Any = object if schema.task.is_classification else np.float64
+    truth, answers = np.asarray(labels, dtype=kind), np.asarray(predictions, dtype=kind)
+    if len(truth) != len(answers) or (probabilities is not None and len(probabilities) != len(truth)):
+        raise InvalidInput(f"{len(truth)} labels but {len(answers)} predictions; one of each a row is needed.")
+    if probabilities is not None and probabilities.shape[1:] != (len(schema.classes),):
+        raise InvalidInput(f"Probabilities of shape {probabilities.shape}; {len(schema.classes)} columns are needed.")
+    both = known(truth, answers)
+    return _Scored(truth[both], answers[both], None if probabilities is None else probabilities[both])
+
+
+def losses(
+    labels: Labels,
+    predictions: Labels,
+    probabilities: Floats | None,
+    schema: Schema,
+    *,
+    kind: str | None = None,
+) -> Floats:
+    """The loss of each row, in row order; NaN where the label or the answer is missing. Lower is better.
+
+    ``kind`` is ``error`` (0 or 1), ``log_loss`` (nats) or ``brier`` for classes, ``absolute_error`` or
+    ``squared_error`` for numbers; without it ``error`` and ``absolute_error``.
+    """
+    kind = kind or ("error" if schema.task.is_classification else "absolute_error")
+    if kind not in LOSSES or (kind in ("log_loss", "brier") and probabilities is None):
+        raise InvalidInput(f"There is no loss {kind!r} for these answers. Choose one of: {', '.join(LOSSES)}")
+    out = np.full(len(labels), np.nan)
+    out[known(labels, predictions)] = LOSSES[kind](_scored(labels, predictions, probabilities, schema), schema)
+    return out
+
+
+def _error(rows: _Scored, schema: Schema) -> Floats:
+    return (rows.labels != rows.answers).astype(np.float64)
+
+
+def _absolute_error(rows: _Scored, schema: Schema) -> Floats:
+    return np.abs(rows.labels - rows.answers)
+
+
+def _squared_error(rows: _Scored, schema: Schema) -> Floats:
+    return np.asarray((rows.labels - rows.answers) ** 2)
+
+
+def _log_loss(rows: _Scored, schema: Schema) -> Floats:
+    assert rows.probabilities is not None
+    hit = np.where(_one_hot(rows.labels, schema), rows.probabilities, 0.0).sum(axis=1)
+    return -np.log(np.clip(hit, SMALLEST, 1.0))
+
+
+def _brier(rows: _Scored, schema: Schema) -> Floats:
+    """Squared distance of probabilities and truth (Brier, Monthly Weather Review 1950); halved for two classes, so 0 to 1."""
+    assert rows.probabilities is not None
+    distance = ((rows.probabilities - _one_hot(rows.labels, schema)) ** 2).sum(axis=1)
+    return np.asarray(distance / 2 if schema.task is Task.BINARY else distance)
+
+
+LOSSES = {
+    "error": _error,
+    "log_loss": _log_loss,
+    "brier": _brier,
+    "absolute_error": _absolute_error,
+    "squared_error": _squared_error,
+}
+
+
+def _one_hot(labels: NDArray[Any], schema: Schema) -> NDArray[np.bool_]:
+    """(rows, classes); a label outside the known classes has no column."""
+    codes = pd.Index(schema.classes, dtype=object).get_indexer(pd.Index(labels, dtype=object))
+    return np.asarray(codes[:, None] == np.arange(len(schema.classes))[None, :])
+
+
+# ---- scores ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, eq=False)
+class _Raw:
+    """A score before its interval: value and influences (mean zero, one a row), and which interval it takes.
+
+    ``kind``: ``share`` (Wilson), ``f1`` (Wilson on J), ``recalls`` (MOVER), ``logit``, ``log``, ``log_rest``.
+    ``counts`` are the rows a share rests on (of each class for ``recalls``), ``parts`` the recalls themselves.
+    """
+
+    metric: str
+    value: float
+    influence: Floats
+    kind: str
+    counts: Floats
+    parts: Floats
+
+
+def score(labels: Labels, predictions: Labels, probabilities: Floats | None, schema: Schema) -> tuple[Estimate, ...]:
+    """Every score that these rows allow, each with its 95 % interval; empty without a labelled and answered row.
+
+    ``labels`` and ``predictions`` are in row order, missing (None, NaN) where there is none; ``probabilities`` is
+    (rows, classes) in the order of ``schema.classes``, or None. ``Estimate.rows`` counts labelled and answered rows.
+    """
+    rows = _scored(labels, predictions, probabilities, schema)
+    if not len(rows):
+        return ()
+    raw = _classes(rows, schema) if schema.task.is_classification else _numbers(rows)
+    if len(rows) < FEWEST_ROWS:
+        raw = [one for one in raw if one.metric == "accuracy"]
+    return _with_intervals(raw, len(rows))
+
+
+def window(
+    first: int, last: int, labels: Labels, predictions: Labels, probabilities: Floats | None, schema: Schema
+) -> Performance:
+    """The scores of the rows [first, last), with the share of their labels that have arrived."""
+    if len(labels) != last - first:
+        raise InvalidInput(f"{len(labels)} labels for the rows {first} to {last}; {last - first} are needed.")
+    maturity = float(pd.notna(np.asarray(labels)).mean()) if last > first else 0.0
+    return Performance(first, last, maturity, score(labels, predictions, probabilities, schema))
+
+
+NONE = np.empty(0)
+
+
+def _classes(rows: _Scored, schema: Schema) -> list[_Raw]:
+    hit = (rows.labels == rows.answers).astype(np.float64)
+    size = len(rows)
+    found = [_Raw("accuracy", hit.mean(), hit - hit.mean(), "share", np.array([float(size)]), NONE)]
+    present = [name for name in pd.unique(rows.labels)]
+    masks = np.array([rows.labels == name for name in present])
+    if len(present) > 1:
+        counts = masks.sum(axis=1).astype(np.float64)
+        recalls = masks @ hit / counts
+        pull = ((masks / counts[:, None]).T * size * (hit[:, None] - recalls[None, :])).mean(axis=1)
+        found.append(_Raw("balanced_accuracy", recalls.mean(), pull, "recalls", counts, recalls))
+    if rows.probabilities is not None:
+        if auc := _auc(rows.probabilities, _one_hot(rows.labels, schema), schema):
+            found.append(auc)
+        found += [_positive("log_loss", _log_loss(rows, schema)), _positive("brier", _brier(rows, schema))]
+    for name in schema.classes:
+        relevant = (rows.labels == name) | (rows.answers == name)
+        if relevant.any():
+            jaccard = float(hit[relevant].mean())
+            pull = relevant * (hit - jaccard) * (size / relevant.sum())
+            value = 2 * jaccard / (1 + jaccard)
+            found.append(_Raw(f"f1:{name}", value, pull, "f1", np.array([float(relevant.sum())]), NONE))
+    return found
+
+
+def _auc(probabilities: Floats, truth: NDArray[np.bool_], schema: Schema) -> _Raw | None:
+    """The chance that a row of the class is ranked above one that is not; over several classes the mean of them.
+
+    Each class against the rest, classes with rows on both sides. The influences are DeLong's placements.
+    """
+    size = len(truth)
+    columns = [1] if schema.task is Task.BINARY else list(range(len(schema.classes)))
+    values, pulls, fewest = [], [], []
+    for column in columns:
+        positive = truth[:, column]
+        ones, zeros = int(positive.sum()), size - int(positive.sum())
+        if not ones or not zeros:
+            continue
+        rank = stats.rankdata(probabilities[:, column])
+        within = np.empty(size)
+        within[positive] = stats.rankdata(probabilities[positive, column])
+        within[~positive] = stats.rankdata(probabilities[~positive, column])
+        placement = np.where(positive, (rank - within) / zeros, 1 - (rank - within) / ones)
+        value = float(placement[positive].mean())
+        values.append(value)
+        pulls.append((placement - value) * np.where(positive, size / ones, size / zeros))
+        fewest.append(float(min(ones, zeros)))
+    if not values:
+        return None
+    return _Raw("roc_auc", float(np.mean(values)), np.mean(pulls, axis=0), "logit", np.array([min(fewest)]), NONE)
+
+
+def _numbers(rows: _Scored) -> list[_Raw]:
+    squared = _squared_error(rows, None)  # type: ignore[arg-type]
+    mean_squared = float(squared.mean())
+    rmse = math.sqrt(mean_squared)
+    pull = (squared - mean_squared) / (2 * rmse) if rmse else np.zeros(len(rows))
+    found = [
+        _positive("mae", np.abs(rows.labels - rows.answers)),
+        _Raw("rmse", rmse, pull, "log", NONE, NONE),
+    ]
+    apart = (rows.labels - rows.labels.mean()) ** 2
+    spread = float(apart.mean())
+    if spread > 0:
+        rest = mean_squared / spread
+        found.append(_Raw("r2", 1 - rest, -(squared - rest * apart) / spread, "log_rest", NONE, NONE))
+    return found
+
+
+def _positive(metric: str, values: Floats) -> _Raw:
+    return _Raw(metric, float(values.mean()), values - values.mean(), "log", NONE, NONE)
+
+
+def _with_intervals(raw: list[_Raw], size: int) -> tuple[Estimate, ...]:
+    influences = np.stack([one.influence for one in raw], axis=1)
+    times, freedom = autocorrelation_time(influences[None])[:2]
+    freedom = np.minimum(freedom, np.maximum(size / times - 1, 1.0))
+    quantiles = stats.t.ppf(1 - LEVEL / 2, freedom)
+    errors = np.sqrt((influences**2).sum(axis=0) / max(size - 1, 1) / size * times)
+    found = []
+    for one, time, quantile, error in zip(raw, times, quantiles, errors, strict=True):
+        low, high = _limits(one, float(time), float(quantile), float(error))
+        found.append(Estimate(one.metric, float(one.value), float(low), float(high), size))
+    return tuple(found)
+
+
+def _limits(raw: _Raw, time: float, quantile: float, error: float) -> tuple[float, float]:
+    """The limits of one score: on effective rows where it is a share, else on the scale where it is about normal."""
+    value = raw.value
+    if raw.kind == "share":
+        return wilson(value, raw.counts[0] / time, quantile)
+    if raw.kind == "f1":
+        low, high = wilson(value / (2 - value), raw.counts[0] / time, quantile)
+        return 2 * low / (1 + low), 2 * high / (1 + high)
+    if raw.kind == "recalls":
+        limits = np.array(
+            [wilson(part, count / time, quantile) for part, count in zip(raw.parts, raw.counts, strict=True)]
+        )
+        below, above = raw.parts - limits[:, 0], limits[:, 1] - raw.parts
+        share = 1 / len(raw.parts)
+        return value - share * math.hypot(*below), value + share * math.hypot(*above)
+    if raw.kind == "logit":
+        if error == 0 or not 0 < value < 1:
+            return wilson(value, raw.counts[0] / time, quantile)
+        reach = quantile * error / (value * (1 - value))
+        return float(special.expit(special.logit(value) - reach)), float(special.expit(special.logit(value) + reach))
+    if raw.kind == "log":
+        factor = math.exp(quantile * error / value) if value > 0 else 1.0
+        return value / factor, value * factor
+    rest = 1 - value
+    factor = math.exp(quantile * error / rest) if rest > 0 else 1.0
+    return 1 - rest * factor, 1 - rest / factor
+
+
+def wilson(share: float, rows: float, quantile: float = 1.96) -> tuple[float, float]:
+    """Wilson's score interval for a share seen in ``rows`` (effective) rows, within 0 to 1.
+
+    >>> low, high = wilson(0.9, 100)
+    >>> round(low, 3), round(high, 3)
+    (0.826, 0.945)
+    """
+    squared = quantile**2
+    centre = (share + squared / (2 * rows)) / (1 + squared / rows)
+    reach = quantile / (1 + squared / rows) * math.sqrt(share * (1 - share) / rows + squared / (4 * rows**2))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
