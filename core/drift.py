@@ -35,12 +35,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import chdtrc, chdtri, chndtrinc, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import chdtrc, chdtri, chndtrinc, ndtri
 
 from core import dependence, profiles
 from core.drift_metrics import METRICS, Pair
 from core.drift_metrics import chi_square as chi_square_metric
 from core.drift_metrics import mann_whitney as mann_whitney_metric
+from core.drift_metrics.base import squares_limit
 from core.errors import ContinualError, InvalidInput, InvalidRows, NotEnoughRows
 from core.profiles import Feature, Profile, merge
 from core.records import Column, DriftCheck, Kind, Schema, Score, Task, Verdict
@@ -74,7 +75,8 @@ JOINT_PART = 0.25  # of the budget goes to the features together
 SMALLEST_SHIFT = 0.04  # of the rows: what a mean shift by a tenth of a standard deviation moves
 POWER = 0.8
 BLIND = 0.5  # a check that would miss a shift of half of the rows judges nothing
-FEWEST = 10  # rows below which nothing is judged
+FEWEST = 10  # independent rows the current window must be worth
+LONG = 30  # autocorrelation times the reference must last, to know them
 ASPECTS = ("location", "shape", "missing")
 STRETCH, STRETCHES = 1024, 4  # neighbouring rows the dependence is estimated from
 BLOCKS = 256
@@ -267,7 +269,7 @@ def _calibrate(bare: Reference, frame: pd.DataFrame) -> tuple[Floats, Floats, Fl
         starts, length = [round(i * (rows - STRETCH) / (STRETCHES - 1)) for i in range(STRETCHES)], STRETCH
     picked = (np.array(starts)[:, None] + np.arange(length)[None, :]).ravel()
     stretch = frame.iloc[picked]
-    series: list[Floats] = []  # of every aspect of every feature, over the picked rows
+    series: list[Floats] = []  # what the aspects of the features look at, over the picked rows
     owner: list[tuple[str, int]] = []
     bases: list[Floats] = []  # per feature: standardised columns that span its statistic
     for i, feature in enumerate(bare.features):
@@ -280,14 +282,14 @@ def _calibrate(bare: Reference, frame: pd.DataFrame) -> tuple[Floats, Floats, Fl
             parts.append(np.where((bins < feature.bins) & ~np.isin(bins, leading[:-1]), 1.0, 0.0))
             base = np.stack(parts, axis=1)
             series += parts
-            owner += [("both", i)] * len(parts)
+            owner += [("location", i)] * len(parts)
         else:
             bins = profiles.bins_of(feature, profiles.numbers(column, feature.kind))
             score = bare.scores[i][np.minimum(bins, len(bare.scores[i]) - 1)]
             score[bins == feature.bins] = 0.0
             base = score[:, None]
             series += [score, np.abs(score)]
-            owner += [("both", i), ("shape", i)]
+            owner += [("location", i), ("shape", i)]
         bases.append(base)
         if bare.profile.missing[i]:
             series.append((bins == feature.bins).astype(np.float64))
@@ -296,11 +298,21 @@ def _calibrate(bare: Reference, frame: pd.DataFrame) -> tuple[Floats, Floats, Fl
     times, freedoms = np.ones((3, count)), np.full((3, count), np.inf)
     if series:
         stacked = np.stack(series, axis=1).reshape(len(starts), length, len(series))
-        found, freedom = dependence.autocorrelation_time(stacked)
-        for (aspect, i), one, degrees in zip(owner, found, freedom, strict=True):
-            for a in (0, 1) if aspect == "both" else (ASPECTS.index(aspect),):
+        found, freedom, neighbours = dependence.autocorrelation_time(stacked)
+        aspects, indices = np.array([aspect for aspect, _ in owner]), np.array([i for _, i in owner])
+        variance = stacked.var(axis=(0, 1))
+        for a, aspect in enumerate(ASPECTS):
+            group = np.flatnonzero(aspects == aspect)
+            weight = np.bincount(indices[group], variance[group], minlength=count)
+            tied = np.bincount(indices[group], (variance * neighbours)[group], minlength=count)
+            typical = float(np.median(tied[weight > 0] / weight[weight > 0])) if (weight > 0).sum() > 2 else 0.0
+            guarded = dependence.guarded_time(found[group], typical, len(picked))
+            for one, degrees, i in zip(guarded, freedom[group], indices[group], strict=True):
                 if one > times[a, i]:
                     times[a, i], freedoms[a, i] = one, degrees
+        # a distribution moves at least as slowly as its location
+        slower = times[0] > times[1]
+        times[1], freedoms[1] = np.where(slower, times[0], times[1]), np.where(slower, freedoms[0], freedoms[1])
     if rows >= MANY:
         longer = _over_blocks(bare, frame)
         seen = longer > 1.3 * times
@@ -377,10 +389,8 @@ class _Tests:
     metric: str
     features: Ints
     pair: Pair
-    freedom: Floats
     value: Floats
     chance: Floats  # p-value
-    floor: float
     weight: Floats
 
 
@@ -430,7 +440,7 @@ def check(
     for test in tests:
         metric = METRICS[test.metric]
         limit = np.maximum(
-            metric.limit(_stricter(level * test.weight, test.freedom), test.pair), metric.floor(smallest_shift)
+            metric.limit(level * test.weight, test.pair), metric.floor(smallest_shift)
         )
         scores += [
             Score(reference.names[i], test.metric, float(value), float(most), bool(value > most))
@@ -440,9 +450,10 @@ def check(
     scores.sort(key=lambda score: position[score.feature])
     if together is not None:
         scores.append(together.score(level * JOINT_PART))
-    detectable = _detectable(tests, budget, smallest_shift)
-    verdict, note = _verdict(scores, together, detectable, rows)
-    return DriftCheck(verdict, tuple(scores), *rows, budget, detectable, note)
+    unjudged = tuple(reference.names[i] for i in chosen[~_long_enough(reference, current, "location")[chosen]])
+    detectable = _detectable(tests, len(chosen), len(unjudged), budget, smallest_shift)
+    verdict, note = _verdict(scores, together, detectable, unjudged, rows)
+    return DriftCheck(verdict, tuple(scores), *rows, budget, detectable, note, unjudged)
 
 
 def _valid(budget: float, smallest_shift: float, metrics: Sequence[str] | Mapping[str, float]) -> None:
@@ -465,18 +476,14 @@ def _chosen(reference: Reference, features: Sequence[str] | None) -> Ints:
     return np.array(sorted(names.index(name) for name in features), np.int64)
 
 
-def _pair(
-    reference: Reference, current: Profile, before: Floats, now: Floats, which: Ints, aspect: str
-) -> tuple[Pair, Floats]:
-    """What a metric sees of these features, and the degrees of freedom of their autocorrelation time."""
+def _pair(reference: Reference, current: Profile, before: Floats, now: Floats, which: Ints, aspect: str) -> Pair:
+    """What a metric sees of these features."""
     scale = np.array([reference.features[i].scale for i in which])
     means = _means(current)[which] - _means(reference.profile)[which]
     a = ASPECTS.index(aspect)
     missing = np.stack([reference.profile.missing[which], current.missing[which]]).astype(np.float64)
-    pair = Pair(
-        before[which], now[which], reference.points[which], means * scale, scale, missing, reference.times[a, which]
-    )
-    return pair, reference.freedoms[a, which]
+    time, freedom = reference.times[a, which], reference.freedoms[a, which]
+    return Pair(before[which], now[which], reference.points[which], means * scale, scale, missing, time, freedom)
 
 
 def _means(window: Profile) -> Floats:
@@ -489,16 +496,23 @@ def _test(
 ) -> _Tests:
     metric = METRICS[name]
     total = before + now
+    able = _long_enough(reference, current, metric.aspect)
     if name == "missing_rate":
-        able = reference.profile.missing + current.missing > 0
+        able &= reference.profile.missing + current.missing > 0
     else:
-        able = (total > 0).sum(axis=1) > 1
+        able &= (total > 0).sum(axis=1) > 1
     kinds = np.array([feature.kind in metric.kinds for feature in reference.features])
     which = chosen[(able & kinds)[chosen]]
-    pair, freedom = _pair(reference, current, before, now, which, metric.aspect)
+    pair = _pair(reference, current, before, now, which, metric.aspect)
     value = metric.value(pair)
-    chance = _softer(metric.tail(value, pair), freedom)
-    return _Tests(name, which, pair, freedom, value, chance, 0.0, np.full(len(which), weight))
+    return _Tests(name, which, pair, value, metric.tail(value, pair), np.full(len(which), weight))
+
+
+def _long_enough(reference: Reference, current: Profile, aspect: str) -> NDArray[np.bool_]:
+    """Which features can be judged at all: those whose dependence the reference is long enough to know, and the
+    current window to be worth FEWEST independent rows."""
+    time = reference.times[ASPECTS.index(aspect)]
+    return np.asarray(((reference.rows >= LONG * time) | (time == 1.0)) & (current.rows >= FEWEST * time))
 
 
 def _weigh(tests: Sequence[_Tests], features: int, joint_part: float) -> list[_Tests]:
@@ -517,20 +531,6 @@ def _steps(chances: Floats, shares: Floats, budget: float) -> int:
     ratio = np.sort(chances / np.maximum(shares, 1e-300))
     passed = np.flatnonzero(ratio <= budget * np.arange(1, len(ratio) + 1))
     return int(passed[-1]) + 1 if len(passed) else 1
-
-
-def _softer(chance: Floats, freedom: Floats) -> Floats:
-    """A p-value that pays for an estimated autocorrelation time: Student's t in place of the normal distribution."""
-    z = -ndtri(np.clip(chance, 1e-300, 1.0) / 2.0)
-    known = ~np.isfinite(freedom)
-    return np.asarray(np.where(known, chance, 2.0 * stdtr(np.where(known, 1.0, freedom), -z)))
-
-
-def _stricter(level: Floats, freedom: Floats) -> Floats:
-    """The level at which `_softer` gives ``level``."""
-    known = ~np.isfinite(freedom)
-    t = -stdtrit(np.where(known, 1.0, freedom), level / 2.0)
-    return np.asarray(np.where(known, level, np.maximum(2.0 * ndtr(-t), 1e-300)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -584,42 +584,57 @@ def _together(tests: Sequence[_Tests], reference: Reference, smallest_shift: flo
     return _Together(value, chance if value >= floor else 1.0, floor, spread, freedom, count, carriers)
 
 
-def _detectable(tests: Sequence[_Tests], budget: float, smallest_shift: float) -> float | None:
-    """The share of the rows whose shift half of the features would have shown with 80 % power; None if none can."""
-    found: list[Floats] = []
+def _detectable(
+    tests: Sequence[_Tests], features: int, unjudged: int, budget: float, smallest_shift: float
+) -> float:
+    """The share of the rows whose shift half of the features would have shown with 80 % power.
+
+    A feature that cannot be judged shows nothing less than 1; one that held a single value in both windows, any shift.
+    """
+    found: list[Floats] = [np.ones(unjudged)]
     for test in tests:
-        level = _stricter(budget * test.weight, test.freedom)
         if test.metric == "mann_whitney":
-            spread = mann_whitney_metric.deviation(test.pair)
-            found.append((-ndtri(level / 2.0) + ndtri(POWER)) * spread / np.sqrt(2.0))
+            limit = METRICS["mann_whitney"].limit(budget * test.weight, test.pair)
+            found.append((limit + ndtri(POWER) * mann_whitney_metric.deviation(test.pair)) / np.sqrt(2.0))
         elif test.metric == "chi_square":
             freedom = chi_square_metric.freedom(test.pair)
-            needed = chndtrinc(chdtri(freedom, level), freedom, 1.0 - POWER)
-            found.append(np.sqrt(np.nan_to_num(needed, nan=1e9) / np.maximum(test.pair.effective, 1e-9)) / 2.0)
-    if not found:
-        return None
-    return float(np.clip(max(float(np.median(np.concatenate(found))), smallest_shift), 0.0, 1.0))
+            limit = squares_limit(budget * test.weight, freedom, test.pair)
+            needed = np.nan_to_num(chndtrinc(limit, freedom, 1.0 - POWER), nan=1e9)
+            found.append(np.sqrt(needed / np.maximum(test.pair.effective, 1e-9)) / 2.0)
+    judged = np.concatenate(found)
+    shifts = np.r_[judged, np.zeros(max(features - len(judged), 0))]
+    return float(np.median(np.clip(shifts, smallest_shift, 1.0)))
 
 
 def _verdict(
-    scores: Sequence[Score], together: _Together | None, detectable: float | None, rows: tuple[int, int]
+    scores: Sequence[Score],
+    together: _Together | None,
+    detectable: float,
+    unjudged: Sequence[str],
+    rows: tuple[int, int],
 ) -> tuple[Verdict, str]:
     """The verdict and what there is to say about it in plain words."""
     drifting = list(dict.fromkeys(s.feature for s in scores if s.drifting and s.feature != JOINT))
-    joint = any(s.drifting for s in scores if s.feature == JOINT)
+    apart = (
+        f" Not judged, because neighbouring rows are too alike for windows this short: {_listed(unjudged)}."
+        if unjudged
+        else ""
+    )
     if drifting:
-        return Verdict.DRIFTING, f"{len(drifting)} drifting: {', '.join(drifting[:5])}."
-    if joint and together is not None:
-        named = f", most of all {', '.join(together.carriers)}" if together.carriers else ""
-        return Verdict.DRIFTING, f"No feature alone, but all together moved further than chance explains{named}."
-    if detectable is None:
-        return Verdict.UNKNOWN, "Both windows hold one value per feature, or none: there is nothing to compare."
+        return Verdict.DRIFTING, f"{len(drifting)} drifting: {_listed(drifting)}.{apart}"
+    if together is not None and any(s.drifting for s in scores if s.feature == JOINT):
+        most = f", most of all {_listed(together.carriers)}" if together.carriers else ""
+        return Verdict.DRIFTING, f"No feature alone, but all together moved further than chance explains{most}.{apart}"
     if detectable > BLIND:
         return Verdict.UNKNOWN, (
-            f"{rows[1]} rows against {rows[0]}, worth fewer because neighbouring rows are alike, are too few: "
-            f"a shift of {detectable:.0%} of the rows could have gone unseen. Use longer windows."
+            f"Too little to judge: with {rows[1]} rows against {rows[0]} a shift of {detectable:.0%} of the rows "
+            f"could have gone unseen. Use longer windows.{apart}"
         )
-    return Verdict.STABLE, f"A shift of {detectable:.0%} of the rows would have been seen 4 times out of 5."
+    return Verdict.STABLE, f"A shift of {detectable:.0%} of the rows would have been seen 4 times out of 5.{apart}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 # ---- facts ---------------------------------------------------------------------------------------------------------
@@ -679,6 +694,7 @@ def as_json(found: DriftCheck, seconds: float) -> dict[str, Any]:
         "note": found.note,
         "features": [row for row in rows if row["name"] != JOINT],
         "joint": next((row for row in rows if row["name"] == JOINT), None),
+        "unjudged": list(found.unjudged),
         "detectable": found.detectable,
         "budget": found.budget,
         "reference_rows": found.reference_rows,

@@ -162,7 +162,7 @@ def merge(*parts: Profile) -> Profile:
         return first
 
     def total(name: str, dtype: type) -> NDArray[Any]:
-        out = np.array(getattr(first, name), dtype)
+        out: NDArray[Any] = np.array(getattr(first, name), dtype)
         for part in parts[1:]:
             out += getattr(part, name)
         return out

@@ -87,7 +87,10 @@ class Score:
 
 @dataclass(frozen=True)
 class DriftCheck:
-    """``detectable`` is the smallest shift (in the metric's own unit) this check would have caught with 80 % power."""
+    """``detectable`` is the smallest shift (in the metric's own unit) this check would have caught with 80 % power.
+
+    ``unjudged`` are the features whose neighbouring rows are too alike for this many rows to say anything.
+    """
 
     verdict: Verdict
     scores: tuple[Score, ...] = ()
@@ -96,6 +99,7 @@ class DriftCheck:
     budget: float = 0.01
     detectable: float | None = None
     note: str = ""
+    unjudged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

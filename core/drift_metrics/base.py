@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv, chdtrc, chdtri, fdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from core.records import Kind
 
@@ -23,7 +24,8 @@ class Pair:
     ``reference`` and ``current`` are counts (F, B); ``points`` (F, B) the typical value in each bin; ``means`` the
     current mean minus the reference mean, and ``scale`` the reference's standard deviation, both (F,).
     ``missing`` is (2, F), missing counts of reference and current. ``time`` (F,) is the autocorrelation time of what
-    the metric looks at: counts are worth that much less (see `core/dependence.py`).
+    the metric looks at, counts are worth that much less, and ``freedom`` (F,) the degrees of freedom of its estimate,
+    infinite when it is known (see `core/dependence.py`).
     """
 
     reference: Floats
@@ -33,6 +35,7 @@ class Pair:
     scale: Floats
     missing: Floats
     time: Floats
+    freedom: Floats
 
     @cached_property
     def rows(self) -> Floats:
@@ -74,3 +77,42 @@ class Metric:
     tail: Callable[[Floats, Pair], Floats]
     limit: Callable[[Floats, Pair], Floats]
     floor: Callable[[float], float]
+
+
+# ---- tails whose scale was estimated -------------------------------------------------------------------------------
+def normal_tail(z: Floats, pair: Pair) -> Floats:
+    """The upper tail of a standardised normal whose variance was estimated: Student's t."""
+    known = np.isinf(pair.freedom)
+    return np.asarray(np.where(known, ndtr(-z), stdtr(np.where(known, 1.0, pair.freedom), -z)))
+
+
+def normal_limit(level: Floats, pair: Pair) -> Floats:
+    """The inverse of `normal_tail`."""
+    known = np.isinf(pair.freedom)
+    return np.asarray(np.where(known, -ndtri(level), -stdtrit(np.where(known, 1.0, pair.freedom), level)))
+
+
+def squares_tail(total: Floats, freedom: Floats, pair: Pair) -> Floats:
+    """The upper tail of a chi-square with ``freedom`` degrees of freedom whose scale was estimated: Fisher's F."""
+    known = np.isinf(pair.freedom)
+    estimated = fdtrc(freedom, np.where(known, 1.0, pair.freedom), total / freedom)
+    return np.asarray(np.where(total > 0, np.where(known, chdtrc(freedom, total), estimated), 1.0))
+
+
+def squares_limit(level: Floats, freedom: Floats, pair: Pair) -> Floats:
+    """The inverse of `squares_tail`."""
+    below = np.where(np.isinf(pair.freedom), 1.0, pair.freedom)
+    ratio = np.maximum(betaincinv(below / 2.0, freedom / 2.0, level), 1e-300)
+    return np.asarray(np.where(np.isinf(pair.freedom), chdtri(freedom, level), below * (1.0 - ratio) / ratio))
+
+
+def softer(chance: Floats, pair: Pair) -> Floats:
+    """A p-value from a known scale, for an estimated one: through the normal score to Student's t."""
+    z = -ndtri(np.clip(chance, 1e-300, 1.0) / 2.0)
+    return np.asarray(np.where(np.isinf(pair.freedom), chance, np.minimum(2.0 * normal_tail(z, pair), 1.0)))
+
+
+def stricter(level: Floats, pair: Pair) -> Floats:
+    """The inverse of `softer`."""
+    z = normal_limit(level / 2.0, pair)
+    return np.asarray(np.where(np.isinf(pair.freedom), level, np.maximum(2.0 * ndtr(-z), 1e-300)))

@@ -1,9 +1,8 @@
 """Chi-square of two samples: how far the categories' shares lie apart, in units of what chance would do."""
 
 import numpy as np
-from scipy.special import chdtrc, chdtri
 
-from core.drift_metrics.base import CATEGORIES, Floats, Metric, Pair
+from core.drift_metrics.base import CATEGORIES, Floats, Metric, Pair, squares_limit, squares_tail
 
 SMALLEST = 5.0  # expected count below which categories are pooled
 
@@ -50,12 +49,12 @@ def freedom(pair: Pair) -> Floats:
 
 
 def tail(found: Floats, pair: Pair) -> Floats:
-    return np.asarray(np.where(found > 0, chdtrc(freedom(pair), found * pair.effective), 1.0))
+    return squares_tail(found * pair.effective, freedom(pair), pair)
 
 
 def limit(level: Floats, pair: Pair) -> Floats:
     highest = pair.rows.sum(axis=0) ** 2 / np.maximum(pair.rows.prod(axis=0), 1.0)  # no two windows lie further apart
-    return np.asarray(np.minimum(chdtri(freedom(pair), level) / np.maximum(pair.effective, 1e-9), highest))
+    return np.asarray(np.minimum(squares_limit(level, freedom(pair), pair) / np.maximum(pair.effective, 1e-9), highest))
 
 
 def floor(share: float) -> float:

@@ -1,9 +1,8 @@
 """Jensen-Shannon distance: how much one learns, from a value, about which window it came from."""
 
 import numpy as np
-from scipy.special import chdtrc, chdtri
 
-from core.drift_metrics.base import ANY, Floats, Metric, Pair
+from core.drift_metrics.base import ANY, Floats, Metric, Pair, squares_limit, squares_tail
 from core.drift_metrics.psi import grouped
 
 
@@ -28,12 +27,12 @@ def value(pair: Pair) -> Floats:
 def tail(found: Floats, pair: Pair) -> Floats:
     """``8 ln 2`` times the divergence times ``n m / (n + m)`` is chi-square without drift (second-order expansion)."""
     freedom = np.maximum(grouped(pair)[2] - 1.0, 1.0)
-    return np.asarray(np.where(found > 0, chdtrc(freedom, found**2 * 8.0 * np.log(2.0) * pair.effective), 1.0))
+    return squares_tail(found**2 * 8.0 * np.log(2.0) * pair.effective, freedom, pair)
 
 
 def limit(level: Floats, pair: Pair) -> Floats:
     freedom = np.maximum(grouped(pair)[2] - 1.0, 1.0)
-    squared = chdtri(freedom, level) / (8.0 * np.log(2.0)) / np.maximum(pair.effective, 1e-9)
+    squared = squares_limit(level, freedom, pair) / (8.0 * np.log(2.0)) / np.maximum(pair.effective, 1e-9)
     return np.asarray(np.minimum(np.sqrt(squared), 1.0))
 
 

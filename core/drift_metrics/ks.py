@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import kolmogi, kolmogorov
 
-from core.drift_metrics.base import NUMBERS, Floats, Metric, Pair
+from core.drift_metrics.base import NUMBERS, Floats, Metric, Pair, softer, stricter
 
 
 def value(pair: Pair) -> Floats:
@@ -18,11 +18,12 @@ def value(pair: Pair) -> Floats:
 
 def tail(found: Floats, pair: Pair) -> Floats:
     """The asymptotic p-value; conservative for few rows and for repeated values."""
-    return np.asarray(kolmogorov(found * np.sqrt(pair.effective)))
+    return softer(kolmogorov(found * np.sqrt(pair.effective)), pair)
 
 
 def limit(level: Floats, pair: Pair) -> Floats:
-    return np.asarray(np.minimum(kolmogi(level) / np.sqrt(np.maximum(pair.effective, 1e-9)), 1.0))
+    most = kolmogi(stricter(level, pair)) / np.sqrt(np.maximum(pair.effective, 1e-9))
+    return np.asarray(np.minimum(most, 1.0))
 
 
 def floor(share: float) -> float:

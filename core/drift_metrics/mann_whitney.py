@@ -1,9 +1,8 @@
 """Mann-Whitney: how often a current value is above a reference value, against as often as not."""
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
-from core.drift_metrics.base import NUMBERS, Floats, Metric, Pair
+from core.drift_metrics.base import NUMBERS, Floats, Metric, Pair, normal_limit, normal_tail
 
 
 def value(pair: Pair) -> Floats:
@@ -28,12 +27,11 @@ def deviation(pair: Pair) -> Floats:
 
 def tail(found: Floats, pair: Pair) -> Floats:
     """Two-sided p-value of the normal approximation."""
-    spread = deviation(pair)
-    return np.asarray(2.0 * ndtr(-found / np.maximum(spread, 1e-300)))
+    return np.minimum(2.0 * normal_tail(found / np.maximum(deviation(pair), 1e-300), pair), 1.0)
 
 
 def limit(level: Floats, pair: Pair) -> Floats:
-    return np.asarray(np.minimum(-ndtri(level / 2.0) * deviation(pair), 1.0))
+    return np.minimum(normal_limit(level / 2.0, pair) * deviation(pair), 1.0)
 
 
 def floor(share: float) -> float:

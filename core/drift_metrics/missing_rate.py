@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import bdtrik, betainc
 
-from core.drift_metrics.base import ANY, Floats, Metric, Pair
+from core.drift_metrics.base import ANY, Floats, Metric, Pair, softer, stricter
 
 
 def sides(pair: Pair) -> tuple[Floats, Floats, Floats, Floats]:
@@ -30,7 +30,7 @@ def tail(found: Floats, pair: Pair) -> Floats:
     above = np.where(now > 0, betainc(np.maximum(now, 1e-9), np.maximum(total - now, 0.0) + 1.0, share), 1.0)
     before = total - now
     below = np.where(before > 0, betainc(np.maximum(before, 1e-9), np.maximum(now, 0.0) + 1.0, 1.0 - share), 1.0)
-    return np.asarray(np.minimum(2.0 * np.minimum(above, below), 1.0))
+    return softer(np.minimum(2.0 * np.minimum(above, below), 1.0), pair)
 
 
 def limit(level: Floats, pair: Pair) -> Floats:
@@ -38,7 +38,7 @@ def limit(level: Floats, pair: Pair) -> Floats:
     _, total, share, rows = sides(pair)
     more = pair.missing[1] * rows[0] >= pair.missing[0] * rows[1]
     chance = np.where(more, share, 1.0 - share)
-    needed = bdtrik(1.0 - np.minimum(level / 2.0, 0.5), total, chance) + 1.0
+    needed = bdtrik(1.0 - np.minimum(stricter(level, pair) / 2.0, 0.5), total, chance) + 1.0
     needed = np.where(np.isfinite(needed), needed, np.inf)
     reachable = needed <= total
     side, other = np.where(more, rows[1], rows[0]), np.where(more, rows[0], rows[1])

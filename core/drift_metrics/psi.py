@@ -1,9 +1,8 @@
 """Population stability index: the symmetrised Kullback-Leibler divergence of credit scoring."""
 
 import numpy as np
-from scipy.special import chdtrc, chdtri
 
-from core.drift_metrics.base import ANY, Floats, Metric, Pair
+from core.drift_metrics.base import ANY, Floats, Metric, Pair, squares_limit, squares_tail
 
 GROUPS = 10
 
@@ -15,7 +14,7 @@ def grouped(pair: Pair) -> tuple[Floats, Floats, Floats]:
     group = np.minimum((middle * GROUPS).astype(np.int64), GROUPS - 1)
     features = len(p)
     index = (np.arange(features)[:, None] * GROUPS + group).ravel()
-    sides = [
+    sides: list[Floats] = [
         np.bincount(index, weights=side.ravel(), minlength=features * GROUPS).reshape(features, GROUPS)
         for side in (pair.reference, pair.current)
     ]
@@ -38,13 +37,12 @@ def value(pair: Pair) -> Floats:
 
 def tail(found: Floats, pair: Pair) -> Floats:
     """Times ``n m / (n + m)`` it is chi-square with groups - 1 degrees of freedom without drift (Yurdakul 2018)."""
-    groups = grouped(pair)[2]
-    return np.asarray(np.where(found > 0, chdtrc(np.maximum(groups - 1.0, 1.0), found * pair.effective), 1.0))
+    return squares_tail(found * pair.effective, np.maximum(grouped(pair)[2] - 1.0, 1.0), pair)
 
 
 def limit(level: Floats, pair: Pair) -> Floats:
     freedom = np.maximum(grouped(pair)[2] - 1.0, 1.0)
-    return np.asarray(np.minimum(chdtri(freedom, level) / np.maximum(pair.effective, 1e-9), 1e3))
+    return np.minimum(squares_limit(level, freedom, pair) / np.maximum(pair.effective, 1e-9), 1e3)
 
 
 def floor(share: float) -> float:

@@ -1,9 +1,8 @@
 """Total variation: the share of the rows that would have to move for the two windows to look alike."""
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
-from core.drift_metrics.base import CATEGORIES, Floats, Metric, Pair
+from core.drift_metrics.base import CATEGORIES, Floats, Metric, Pair, normal_limit, normal_tail
 
 
 def value(pair: Pair) -> Floats:
@@ -26,11 +25,11 @@ def tail(found: Floats, pair: Pair) -> Floats:
     (Kwapien, Proc. AMS 1994).
     """
     beyond = (found - expected(pair)) * 2.0 * np.sqrt(pair.effective)
-    return np.asarray(np.where(beyond > 0, ndtr(-beyond), 1.0))
+    return np.asarray(np.where(beyond > 0, normal_tail(beyond, pair), 1.0))
 
 
 def limit(level: Floats, pair: Pair) -> Floats:
-    beyond = np.maximum(-ndtri(level), 0.0) / (2.0 * np.sqrt(np.maximum(pair.effective, 1e-9)))
+    beyond = np.maximum(normal_limit(level, pair), 0.0) / (2.0 * np.sqrt(np.maximum(pair.effective, 1e-9)))
     return np.asarray(np.minimum(expected(pair) + beyond, 1.0))
 
 

@@ -1,9 +1,8 @@
 """Wasserstein-1: how far the values moved on average, in standard deviations of the reference."""
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
-from core.drift_metrics.base import NUMBERS, Floats, Metric, Pair
+from core.drift_metrics.base import NUMBERS, Floats, Metric, Pair, normal_limit, normal_tail
 
 
 def gaps(pair: Pair) -> Floats:
@@ -39,11 +38,11 @@ def spread(pair: Pair) -> Floats:
 def tail(found: Floats, pair: Pair) -> Floats:
     """A bound: Gaussian concentration (Borell 1975) around the mean, see `total_variation.tail`."""
     beyond = (found - expected(pair)) / spread(pair)
-    return np.asarray(np.where(beyond > 0, ndtr(-beyond), 1.0))
+    return np.asarray(np.where(beyond > 0, normal_tail(beyond, pair), 1.0))
 
 
 def limit(level: Floats, pair: Pair) -> Floats:
-    return np.asarray(np.minimum(expected(pair) + np.maximum(-ndtri(level), 0.0) * spread(pair), 1e6))
+    return np.minimum(expected(pair) + np.maximum(normal_limit(level, pair), 0.0) * spread(pair), 1e6)
 
 
 def floor(share: float) -> float:
