@@ -15,7 +15,7 @@ too few rows) is left out of the result.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -333,3 +333,108 @@ def wilson(share: float, rows: float, quantile: float = 1.96) -> tuple[float, fl
     centre = (share + squared / (2 * rows)) / (1 + squared / rows)
     reach = quantile / (1 + squared / rows) * math.sqrt(share * (1 - share) / rows + squared / (4 * rows**2))
     return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+# ---- a watch on the loss -----------------------------------------------------------------------------------------
+RISES = (0.1, 0.25, 0.6, 1.5)  # the relative rises of the loss that are bet on, side by side
+CAP = 0.99  # a loss without an upper bound is cut at this quantile of the baseline
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The state of a watch on the loss; made by `watch`, carried on by `look`. Plain numbers: it can be stored as JSON.
+
+    ``limit`` is the mean loss up to which all is well, ``cap`` where a loss is cut, ``block`` how many neighbouring
+    rows are averaged before they are bet on, ``stakes`` what is bet, ``evidence`` the logarithm of each bet's e-value.
+    ``rows``, ``total``, ``squares``: blocks seen so far. ``alarm_at``: the row count at the first alarm, or None.
+    """
+
+    limit: float
+    cap: float
+    block: int
+    stakes: tuple[float, ...]
+    rows_per_false_alarm: float
+    evidence: tuple[float, ...]
+    blocks: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    waiting: tuple[float, ...] = ()
+    alarm_at: int | None = None
+
+    @property
+    def alarmed(self) -> bool:
+        return self.alarm_at is not None
+
+
+def watch(baseline: Floats, *, rows_per_false_alarm: float = 100_000, tolerance: float = 0.05) -> Watch:
+    """A watch that alarms when the loss rises above that of ``baseline`` (losses of rows the model had not seen).
+
+    While the mean loss, given what came before, stays below ``limit``, the expected number of rows to the first alarm
+    is at least ``rows_per_false_alarm``, however often one looks. ``limit`` is the 95 % upper limit of the baseline's
+    mean, raised by the relative ``tolerance``. Blocks are two autocorrelation times long, so that a block hardly knows
+    of the one before. Raises InvalidInput with fewer than 10 baseline rows.
+    """
+    seen = baseline[np.isfinite(baseline)]
+    if len(seen) < FEWEST_ROWS:
+        raise InvalidInput(f"{len(seen)} losses to start a watch from; {FEWEST_ROWS} are needed. Record more labels.")
+    cap = 1.0 if seen.max() <= 1.0 else float(np.quantile(seen, CAP))
+    seen = np.minimum(seen, cap)
+    time = float(autocorrelation_time((seen - seen.mean())[None, :, None])[0][0])
+    block = math.ceil(2 * time) if time > 1 else 1
+    effective = len(seen) / time
+    mean, variance = float(seen.mean()), float(seen.var())
+    smoothed = max(variance, cap**2 / (4 * effective))  # a baseline without any loss still leaves doubt
+    upper = mean + float(stats.norm.ppf(0.95)) * math.sqrt(smoothed / effective)
+    limit = min(upper * (1 + tolerance), 0.999 * cap)
+    spread = smoothed * time / block
+    stakes = tuple(min(rise * limit / spread, 0.95 / limit) for rise in RISES)
+    return Watch(limit, cap, block, stakes, rows_per_false_alarm, (-math.inf,) * len(stakes))
+
+
+def look(state: Watch, losses: Floats) -> Watch:
+    """The watch after these losses, in row order; missing ones (NaN) are skipped.
+
+    An e-detector of Shiryaev-Roberts type (Shin, Ramdas & Rinaldo, *E-detectors*, NEJSDS 2024) over bets
+    ``1 + stake (loss - limit)`` (Waudby-Smith & Ramdas, JRSS B 2024): ``e = (e + 1) * bet`` after each block, averaged
+    over the stakes; it alarms where that reaches ``rows_per_false_alarm / block``.
+    """
+    fresh = np.minimum(losses[np.isfinite(losses)], state.cap)
+    rows = np.concatenate([np.asarray(state.waiting, dtype=np.float64), fresh])
+    count = len(rows) // state.block
+    means = rows[: count * state.block].reshape(count, state.block).mean(axis=1)
+    waiting = tuple(float(value) for value in rows[count * state.block :])
+    if not count:
+        return replace(state, waiting=waiting)
+    gains = np.cumsum(np.log1p(np.outer(state.stakes, means - state.limit)), axis=1)
+    before = np.c_[np.asarray(state.evidence), np.zeros(len(gains)), -gains[:, :-1]]
+    evidence = gains + np.logaddexp.accumulate(before, axis=1)[:, 1:]
+    together = np.logaddexp.reduce(evidence, axis=0) - math.log(len(state.stakes))
+    over = np.flatnonzero(together >= math.log(max(state.rows_per_false_alarm / state.block, 1.0)))
+    alarm_at = state.alarm_at
+    if alarm_at is None and len(over):
+        alarm_at = (state.blocks + int(over[0]) + 1) * state.block
+    return replace(
+        state,
+        evidence=tuple(float(value) for value in evidence[:, -1]),
+        blocks=state.blocks + count,
+        total=state.total + float(means.sum()),
+        squares=state.squares + float((means**2).sum()),
+        waiting=waiting,
+        alarm_at=alarm_at,
+    )
+
+
+def loss_so_far(state: Watch, *, level: float = LEVEL) -> tuple[float, float, float] | None:
+    """Mean loss since the watch began, and limits that hold at every look at once with probability 1 - ``level``.
+
+    The asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (Annals of Statistics 2024),
+    tightest at about 50 blocks. None below 10 blocks.
+    """
+    if state.blocks < FEWEST_ROWS:
+        return None
+    count, mean = state.blocks, state.total / state.blocks
+    variance = max(state.squares / count - mean**2, 0.0)
+    tightness = (-2 * math.log(level) + math.log(-2 * math.log(level) + 1)) / 50
+    inner = count * tightness + 1
+    reach = math.sqrt(variance * 2 * inner / (count**2 * tightness) * math.log(math.sqrt(inner) / level))
+    return mean, max(mean - reach, 0.0), mean + reach
