@@ -1,0 +1,41 @@
+"""API tokens: what is kept is the SHA-256 of the secret, never the secret."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from duckdb import DuckDBPyConnection
+
+from core.records import Role
+
+
+@dataclass(frozen=True)
+class Token:
+    id: str
+    name: str
+    role: Role
+    sha256: str
+    created_at: datetime
+    created_by: str
+    revoked_at: datetime | None = None
+
+
+def insert(con: DuckDBPyConnection, token: Token) -> None:
+    con.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?)", list(vars(token).values()))
+
+
+def get(con: DuckDBPyConnection, id_: str) -> Token | None:
+    """The token with this id, unless it was revoked."""
+    found = con.execute("SELECT * FROM tokens WHERE id = ? AND revoked_at IS NULL", [id_]).fetchall()
+    return _token(found[0]) if found else None
+
+
+def every(con: DuckDBPyConnection) -> list[Token]:
+    return [_token(row) for row in con.execute("SELECT * FROM tokens ORDER BY created_at").fetchall()]
+
+
+def revoke(con: DuckDBPyConnection, id_: str, at: datetime) -> None:
+    con.execute("UPDATE tokens SET revoked_at = ? WHERE id = ?", [at, id_])
+
+
+def _token(row: tuple) -> Token:  # type: ignore[type-arg]
+    return Token(row[0], row[1], Role(row[2]), *row[3:])

@@ -1,0 +1,154 @@
+"""Fit a model in a worker process: low priority, one thread, a time limit; the server goes on answering."""
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core import worker
+from core.context import Context
+from core.errors import NotEnoughRows, TrainingFailed
+from core.records import Estimate, ModelVersion, Project
+from core.serving import MODEL_FILE
+from core.store.codec import dump
+
+ROOT = Path(__file__).parent.parent
+FEWEST_ROWS = 50
+FEWEST_OF_A_CLASS = 5
+MOST_MEMORY = 8 << 30
+PR_SET_PDEATHSIG = 1
+
+
+def fit(
+    ctx: Context, project: Project, features: pd.DataFrame, labels: "pd.Series[Any]", *, version: int, first: int,
+    last: int, estimator: str, seed: int, now: datetime, progress: Callable[[str], None] = lambda text: None,
+    score: bool = True,
+) -> tuple[ModelVersion, bytes]:
+    """A new version fitted on these labelled rows (positions in ``[first, last)``), and the drift reference of them.
+
+    Its files lie in the data directory; the caller registers it. Raises NotEnoughRows, TrainingFailed.
+    """
+    _enough(labels, project)
+    home = Path("models") / project.id / f"v{version}"
+    scratch = ctx.settings.data_dir / "work" / f"{project.id}-v{version}-{os.getpid()}-{threading.get_ident()}"
+    scratch.mkdir(parents=True, mode=0o700)
+    try:
+        frame = features.set_axis([f"f{i}" for i in range(features.shape[1])], axis=1)
+        frame.assign(label=labels.to_numpy()).to_parquet(scratch / "rows.parquet", index=False)
+        told = run_worker(
+            {
+                "task": "fit", "folder": str(scratch.resolve()), "schema": dump(project.schema), "project": project.id,
+                "version": version, "estimator": estimator, "seed": seed, "first": first, "last": last, "score": score,
+                "span": [str(first), str(last)], "log": True, "tracking_uri": ctx.settings.tracking_uri,
+                "artifacts": str(ctx.settings.data_dir / "mlartifacts"),
+            },
+            seconds=ctx.settings.fit_seconds, progress=progress,
+        )  # fmt: skip
+        reference = (scratch / "reference.bin").read_bytes()
+        (scratch / "rows.parquet").unlink()
+        target = ctx.settings.data_dir / home
+        shutil.rmtree(target, ignore_errors=True)  # an orphan of a fit that was never registered
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    model = ModelVersion(
+        project.id, version, estimator, now, home.as_posix(), told["sha256"], len(labels), first, last,
+        told["data_hash"], told["seconds"], seed, tuple(Estimate(**score) for score in told["scores"]),
+        {"file": MODEL_FILE}, told["mlflow_run"],
+    )  # fmt: skip
+    return model, reference
+
+
+def mirror(ctx: Context, champions: Mapping[str, int]) -> list[str]:
+    """Tell MLflow which versions are champions; returns what it does not know. Raises TrainingFailed."""
+    task = {"task": "mirror", "tracking_uri": ctx.settings.tracking_uri, "champions": dict(champions)}
+    return run_worker(task, seconds=120)["missing"] if champions else []
+
+
+def _enough(labels: "pd.Series[Any]", project: Project) -> None:
+    if len(labels) < FEWEST_ROWS:
+        raise NotEnoughRows(f"{len(labels)} labelled rows to train on; {FEWEST_ROWS} are needed. Record labels on Data")
+    if not project.schema.task.is_classification:
+        return
+    counts = labels.value_counts()
+    if (counts >= FEWEST_OF_A_CLASS).sum() < 2:
+        seen = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
+        raise NotEnoughRows(
+            f"The labelled rows are {seen}: a model needs at least two answers with {FEWEST_OF_A_CLASS} rows each. "
+            "Record labels of the other answers on Data"
+        )
+
+
+def run_worker(
+    task: dict[str, Any], *, seconds: float, progress: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
+    """What the worker answers to the task. Raises TrainingFailed with why it did not."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("CONTINUAL_ADMIN", "DISCORD"))}
+    env |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "core.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=env, cwd=ROOT, text=True, preexec_fn=_humble if sys.platform == "linux" else None,
+    )  # fmt: skip
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    answer = error = None
+    try:
+        assert process.stdin and process.stdout
+        try:
+            process.stdin.write(json.dumps(task))
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it died at once; the exit code tells
+        for line in process.stdout:
+            text = line.rstrip("\n")
+            if text.startswith(worker.RESULT):
+                answer = json.loads(text.removeprefix(worker.RESULT))
+            elif text.startswith(worker.ERROR):
+                error = text.removeprefix(worker.ERROR)
+            elif text:
+                progress(text)
+        code = process.wait()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        timer.cancel()
+    if answer is not None and code == 0:
+        return answer
+    if late.is_set():
+        raise TrainingFailed(f"The fit took longer than {seconds:g} s and was ended. Raise CONTINUAL_FIT_SECONDS, or train on fewer rows")
+    if error is not None:
+        raise TrainingFailed(f"The fit failed: {error}")
+    killed = f"was killed by {signal.Signals(-code).name} (often: not enough memory)" if code < 0 else f"ended with code {code}"
+    raise TrainingFailed(f"The worker process {killed}. The champion stays")
+
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def _humble() -> None:
+    """In the child before it starts: low priority, bounded memory, and it ends when we do."""
+    import resource
+
+    os.nice(10)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
