@@ -12,5 +12,10 @@ def run(ctx: Context, run: Run) -> str:
 
 
 JOB = Job(
-    "cycle", "Check the model", run, every=lambda s: timedelta(seconds=s.check_interval_seconds), per_project=True
+    "cycle",
+    "Check the model",
+    run,
+    every=lambda s: timedelta(seconds=s.check_interval_seconds),
+    per_project=True,
+    lane="judgement",
 )

@@ -41,7 +41,8 @@ class Job:
     """``run`` returns what happened in a sentence, or raises: then it is tried again ``retries`` times.
 
     ``every`` is None for a job that runs on request only. ``has_work`` says cheaply whether a turn is worth a run;
-    without one it always is. A job never overlaps itself on one project, and runs on ``at_once`` projects at a time.
+    without one it always is. A job never overlaps itself on one project, nor the jobs that name the same ``lane``; it
+    runs on ``at_once`` projects at a time.
     A run that takes longer than ``patience`` is reported, not killed.
     """
 
@@ -53,5 +54,6 @@ class Job:
     has_work: Callable[[Context, str | None, datetime], bool] | None = None
     retries: int | None = None  # None: as TASK_RETRIES says
     enabled_by_default: bool = True
+    lane: str = ""  # "": its own name
     at_once: int = 2
     patience: timedelta = timedelta(minutes=30)

@@ -12,4 +12,4 @@ def run(ctx: Context, run: Run) -> str:
     )
 
 
-JOB = Job("retrain", "Retrain now", run, per_project=True, at_once=1)
+JOB = Job("retrain", "Retrain now", run, per_project=True, lane="judgement", at_once=1)

@@ -21,6 +21,7 @@ from loguru import logger
 from core import alerting
 from core.context import Context
 from core.errors import (
+    Conflict,
     ContinualError,
     Forbidden,
     InvalidInput,
@@ -45,7 +46,7 @@ REMIND_AFTER = timedelta(hours=24)  # a job that goes on failing is told of agai
 STOP_SECONDS = 20.0
 HOPELESS = (InvalidInput, NotFound, NotEnoughRows, NoChampion, Forbidden)  # would fail again just the same
 
-Key = tuple[str, str | None]  # a job and its project, if it has one
+Key = tuple[str, str | None]  # a job, or its lane, and its project if it has one
 _process: dict = sys.__dict__.setdefault("_continual_ml", {})  # type: ignore[type-arg]
 _starting: threading.Lock = _process.setdefault("scheduler_lock", threading.Lock())
 
@@ -142,7 +143,7 @@ class Scheduler:
         with self._changed:
             ended = self._changed.wait_for(lambda: not self._running, timeout=seconds)
         if not ended:
-            logger.warning("still running on stop: {}", ", ".join(sorted({job for job, _ in self._running})))
+            logger.warning("still running on stop: {}", ", ".join(sorted({run.job for run in self._running.values()})))
         return ended
 
     def _go_on(self) -> None:
@@ -188,12 +189,12 @@ class Scheduler:
         if not (due or beat_due or ready):
             return []
         with self.ctx.database.write() as con:
-            begun = self._start_due(con, due, known, now)
+            begun = self._start_due(con, due, known, now) if due or ready else []
             self._report_overdue(con, now)
             if beat_due:
                 job_states.beat(con, SCHEDULER, now, f"{len(self._running)} running")
         with self._changed:
-            self._running |= {(run.job, run.project): run for _, run, _ in begun}
+            self._running |= {self._lane(run.job, run.project): run for _, run, _ in begun}
         turns |= due
         self._last_beat = now if beat_due else self._last_beat
         for job, run, project in begun:
@@ -204,12 +205,12 @@ class Scheduler:
         self, con: DuckDBPyConnection, due: dict[Key, datetime], known: dict[str, Project], now: datetime
     ) -> list[tuple[Job, RunRow, Project | None]]:
         """Queue the turns, and mark as running what may start."""
-        taken = {(run.job, run.project) for run in runs.open_runs(con)}
+        taken = {self._lane(run.job, run.project) for run in runs.open_runs(con)}
         for key, turn in due.items():
             job_states.put_turn(con, *key, turn)
-            if key not in taken:
+            if self._lane(*key) not in taken:
                 runs.insert(con, *key, {}, by=SYSTEM.name, at=now)
-            elif (under_way := self._running.get(key)) and self._first_time("skipped", under_way):
+            elif (under_way := self._running.get(self._lane(*key))) and self._first_time("skipped", under_way):
                 message = f"run {under_way.id} was still under way; so are the next turns until it ends"
                 runs.insert_skipped(con, *key, by=SYSTEM.name, at=now, message=message)
         return self._begin_ready(con, known, now)
@@ -250,7 +251,7 @@ class Scheduler:
             message = "its end could not be recorded"
             runs.finish(con, run.id, run.attempt, Outcome.INTERRUPTED, message, run.progress, now)
         busy, begun = set(self._running), []
-        at_once = Counter(job for job, _ in busy)
+        at_once = Counter(run.job for run in list(self._running.values()))
         for run in opened:
             if run.outcome is not Outcome.QUEUED or timedelta(0) < run.due_at - now <= LONGEST_DELAY:
                 continue
@@ -258,9 +259,9 @@ class Scheduler:
             if job is None or job.per_project != (run.project is not None) or run.project not in (None, *known):
                 outcome, message = _never(job, run)
                 runs.finish(con, run.id, run.attempt, outcome, message, run.progress, now)
-            elif (run.job, run.project) not in busy and at_once[run.job] < job.at_once:
+            elif (lane := self._lane(run.job, run.project)) not in busy and at_once[run.job] < job.at_once:
                 runs.begin(con, run, now)
-                busy.add((run.job, run.project))
+                busy.add(lane)
                 at_once[run.job] += 1
                 begun.append((job, replace(run, started_at=now), known[run.project] if run.project else None))
         return begun
@@ -272,6 +273,10 @@ class Scheduler:
             if took >= job.patience and self._first_time("overdue", run):
                 params = {"job": job.name, "label": job.label, "minutes": took // timedelta(minutes=1), "run": run.id}
                 alerting.raise_alert(con, Alert(now, Severity.WARNING, Reason("job_overdue", params), run.project))
+
+    def _lane(self, job: str, project: str | None) -> Key:
+        known = self.jobs.get(job)
+        return (known.lane or job if known else job), project
 
     def _first_time(self, what: str, run: RunRow) -> bool:
         new = (what, run.id) not in self._told
@@ -299,6 +304,8 @@ class Scheduler:
                 outcome, message = Outcome.INTERRUPTED, "the app was stopped"
             except ContinualError as error:
                 outcome, message, failure = Outcome.FAILED, str(error), error
+                if isinstance(error, Conflict) and user == SYSTEM:  # something else is at it; the next turn will do
+                    outcome, failure = Outcome.SKIPPED, None
             except Exception as error:  # noqa: BLE001
                 logger.exception("run {} of {} failed", run.id, job.name)
                 message = f"unexpected {type(error).__name__}; the log has it under run {run.id}"
@@ -311,7 +318,7 @@ class Scheduler:
 
     def _end(self, run: RunRow) -> None:
         with self._changed:
-            del self._running[run.job, run.project]
+            del self._running[self._lane(run.job, run.project)]
             self._told -= {("skipped", run.id), ("overdue", run.id)}
             self._changed.notify_all()
 
