@@ -3,15 +3,18 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 
-from core import auth, prediction
+from core import auth, prediction, projects
 from core import schema as schemas
 from core.context import Context
 from core.errors import InvalidLabels, InvalidRows
 from core.records import Project, Role, User
-from core.store import arrivals, labels, rows
+from core.sources import SOURCES
+from core.store import arrivals, labels
+from core.store import rows as row_store
 from core.store.arrivals import Arrival
 from core.store.labels import Recorded
 
@@ -45,10 +48,10 @@ def ingest(
     warnings: dict[str, None] = {}
     champion = prediction.champion(ctx, project)
     with ctx.database.write() as con:
-        first = last = rows.count(con, project.id)
+        first = last = row_store.count(con, project.id)
         for frame in [frames] if isinstance(frames, pd.DataFrame) else frames:
             conformed = schemas.conform(frame, project.schema, with_target="optional")
-            if conformed.row_ids is not None and (known_ids := rows.known_ids(con, project.id, conformed.row_ids)):
+            if conformed.row_ids is not None and (known_ids := row_store.known_ids(con, project.id, conformed.row_ids)):
                 raise InvalidRows(
                     f"Row ids that are stored already, such as {', '.join(known_ids)}: nothing was stored. "
                     "Remove those rows, or send their labels on their own"
@@ -94,3 +97,25 @@ def record_labels(
             con, project.id, pd.DataFrame({"row_id": ids, "value": values}), arrived_at=now, source=source
         )
 
+
+
+def generate(
+    ctx: Context, user: User, source: str, *, project: str | None = None, rows: int, now: datetime, **how: Any
+) -> tuple[Receipt, Project]:
+    """Draw rows of a synthetic stream and ingest them, going on where the project's rows end.
+
+    Without ``project`` they go into the stream's own project, made if need be. ``how`` is what `Source.draw` takes.
+    Raises NotFound (no such stream), InvalidInput.
+    """
+    auth.require(ctx, user, Role.OPERATOR)
+    stream = SOURCES.get(source)
+    if stream is None or stream.kind != "synthetic":
+        raise NotFound(f"There is no synthetic stream {source!r}. Choose one of: {', '.join(n for n, s in SOURCES.items() if s.kind == 'synthetic')}")
+    if project is not None:
+        target = projects.get(ctx, project)
+    else:
+        own = [known for known in projects.active(ctx) if known.source == source]
+        target = own[0] if own else projects.create(ctx, user, name=stream.label, schema=stream.schema, source=source, now=now)
+    with ctx.database.read() as con:
+        offset = row_store.count(con, target.id)
+    return ingest(ctx, user, target, stream.draw(rows, offset=offset, **how), source=source, now=now), target

@@ -6,7 +6,7 @@ leaves a decision that is owed, and the next cycle carries it out.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from core.policy import Contender, Decision, Evidence, Memory, Policy, Scope, by
 from core.records import SYSTEM, Action, Alert, ModelVersion, Project, Reason, Role, Severity, User
 from core.store import decisions, labels, models, performances, policies
 from core.store.decisions import Entry
+from core.training import Worker
 from core.world import StoreWorld
 
 MOST_TURNS = 20  # in one cycle; a backlog is worked off in the next ones
@@ -59,13 +60,13 @@ class Bench:
 # ---- the cycle -----------------------------------------------------------------------------------
 def run_cycle(ctx: Context, project: Project, now: datetime, progress: Progress = ignore) -> str:
     """One cycle of the project: every window that has filled up is judged, in order. Returns what happened."""
-    with _alone(ctx, project, wait_seconds=0.0):
+    with _alone(ctx, project, wait_seconds=0.0), closing(Worker()) as hand:
         ctx.log.flush()
-        bench = _bench(ctx, project, now, progress)
+        bench = _bench(ctx, project, now, hand, progress)
         told = [_carry_out(bench, owed, progress)] if (owed := _owed(bench)) else []
         full = bench.world.rows_count() // bench.policy.window_rows
         for _ in range(MOST_TURNS):
-            bench = _bench(ctx, project, now, progress)
+            bench = _bench(ctx, project, now, hand, progress)
             if bench.memory.next_window >= full:
                 break
             progress(f"judging window {bench.memory.next_window} of {full - 1}")
@@ -175,9 +176,9 @@ def retrain(
     Raises NotEnoughRows while no window has its labels, TrainingFailed when the worker brought nothing back.
     """
     auth.require(ctx, user, Role.OPERATOR)
-    with _alone(ctx, project, wait_seconds=ctx.settings.fit_seconds):
+    with _alone(ctx, project, wait_seconds=ctx.settings.fit_seconds), closing(Worker()) as hand:
         ctx.log.flush()
-        bench = _bench(ctx, project, now, progress)
+        bench = _bench(ctx, project, now, hand, progress)
         if estimator is not None:
             bench = replace(bench, policy=replace(bench.policy, estimator=estimator))
         if not bench.memory.labelled:
@@ -219,7 +220,7 @@ def _change(
         raise InvalidInput("A reason is missing: say in a few words why, it is kept in the ledger")
     model = prediction.version(ctx, project, version)
     with _alone(ctx, project, wait_seconds=LOCK_SECONDS):
-        bench = _bench(ctx, project, now, ignore)
+        bench = _bench(ctx, project, now, Worker())  # nothing is fitted, so none is started
         with ctx.database.read() as con:
             reign = models.reign(con, project.id)
         if reign and reign.version == version:
@@ -255,12 +256,12 @@ def replays(ctx: Context, entry: Entry) -> bool:
 
 
 # ---- the parts -----------------------------------------------------------------------------------
-def _bench(ctx: Context, project: Project, now: datetime, progress: Progress) -> Bench:
+def _bench(ctx: Context, project: Project, now: datetime, hand: Worker, progress: Progress = ignore) -> Bench:
     version, policy = projects.policy(ctx, project.id)
     with ctx.database.read() as con:
         kept = decisions.memory(con, project.id)
     memory = Memory.from_json(kept) if kept else Memory()
-    return Bench(ctx, project, version, policy, memory, StoreWorld(ctx, project, now, progress), now)
+    return Bench(ctx, project, version, policy, memory, StoreWorld(ctx, project, now, progress, hand), now)
 
 
 @contextmanager

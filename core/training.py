@@ -30,7 +30,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def fit(
-    ctx: Context, project: Project, features: pd.DataFrame, labels: "pd.Series[Any]", *, version: int, first: int,
+    ctx: Context, hand: "Worker", project: Project, features: pd.DataFrame, labels: "pd.Series[Any]", *, version: int, first: int,
     last: int, estimator: str, seed: int, now: datetime, progress: Callable[[str], None] = lambda text: None,
     score: bool = True,
 ) -> tuple[ModelVersion, bytes]:
@@ -45,7 +45,7 @@ def fit(
     try:
         frame = features.set_axis([f"f{i}" for i in range(features.shape[1])], axis=1)
         frame.assign(label=labels.to_numpy()).to_parquet(scratch / "rows.parquet", index=False)
-        told = run_worker(
+        told = hand.ask(
             {
                 "task": "fit", "folder": str(scratch.resolve()), "schema": dump(project.schema), "project": project.id,
                 "version": version, "estimator": estimator, "seed": seed, "first": first, "last": last, "score": score,
@@ -73,7 +73,11 @@ def fit(
 def mirror(ctx: Context, champions: Mapping[str, int]) -> list[str]:
     """Tell MLflow which versions are champions; returns what it does not know. Raises TrainingFailed."""
     task = {"task": "mirror", "tracking_uri": ctx.settings.tracking_uri, "champions": dict(champions)}
-    return run_worker(task, seconds=120)["missing"] if champions else []
+    hand = Worker()
+    try:
+        return hand.ask(task, seconds=120)["missing"] if champions else []
+    finally:
+        hand.close()
 
 
 def _enough(labels: "pd.Series[Any]", project: Project) -> None:
@@ -90,55 +94,96 @@ def _enough(labels: "pd.Series[Any]", project: Project) -> None:
         )
 
 
-def run_worker(
-    task: dict[str, Any], *, seconds: float, progress: Callable[[str], None] = lambda text: None
-) -> dict[str, Any]:
-    """What the worker answers to the task. Raises TrainingFailed with why it did not."""
+class Worker:
+    """A worker process that is started with its first task and takes one after the other; `close` ends it.
+
+    Starting one costs seconds of imports, so all fits of one cycle share it. A task that fails, or that takes longer
+    than its time, ends the process; the next task starts another.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(
+        self, task: dict[str, Any], *, seconds: float, progress: Callable[[str], None] = lambda text: None
+    ) -> dict[str, Any]:
+        """What the worker answers to the task. Raises TrainingFailed with why it did not."""
+        process = self._process = self._process or _started()
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
+        try:
+            answer, error = _conversation(process, task, progress)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            timer.cancel()
+        if answer is not None:
+            return answer
+        code = self.close()
+        if late.is_set():
+            raise TrainingFailed(
+                f"The fit took longer than {seconds:g} s and was ended. Raise CONTINUAL_FIT_SECONDS, or train on fewer rows"
+            )
+        if error is not None:
+            raise TrainingFailed(f"The fit failed: {error}")
+        how = f"was killed by {signal.Signals(-code).name} (often: not enough memory)" if code < 0 else f"ended with code {code}"
+        raise TrainingFailed(f"The worker process {how}. The champion stays")
+
+    def close(self) -> int:
+        """End the process; its exit code, negative when a signal ended it before."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        if process.stdin:
+            try:
+                process.stdin.close()
+            except BrokenPipeError:
+                pass
+        try:
+            return process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+        finally:
+            if process.stdout:
+                process.stdout.close()
+
+
+def _conversation(
+    process: "subprocess.Popen[str]", task: dict[str, Any], progress: Callable[[str], None]
+) -> tuple[dict[str, Any] | None, str | None]:
+    """Send the task, forward what the worker says, and return its answer or its error; neither if it died."""
+    assert process.stdin and process.stdout
+    try:
+        process.stdin.write(json.dumps(task) + "\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        return None, None
+    for line in process.stdout:
+        text = line.rstrip("\n")
+        if text.startswith(worker.RESULT):
+            return json.loads(text.removeprefix(worker.RESULT)), None
+        if text.startswith(worker.ERROR):
+            return None, text.removeprefix(worker.ERROR)
+        if text:
+            progress(text)
+    return None, None
+
+
+def _started() -> "subprocess.Popen[str]":
     env = {k: v for k, v in os.environ.items() if not k.startswith(("CONTINUAL_ADMIN", "DISCORD"))}
     env |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "core.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env=env, cwd=ROOT, text=True, preexec_fn=_humble if sys.platform == "linux" else None,
     )  # fmt: skip
-    late = threading.Event()
-
-    def end() -> None:
-        late.set()
-        process.kill()
-
-    timer = threading.Timer(seconds, end)
-    timer.start()
-    answer = error = None
-    try:
-        assert process.stdin and process.stdout
-        try:
-            process.stdin.write(json.dumps(task))
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # it died at once; the exit code tells
-        for line in process.stdout:
-            text = line.rstrip("\n")
-            if text.startswith(worker.RESULT):
-                answer = json.loads(text.removeprefix(worker.RESULT))
-            elif text.startswith(worker.ERROR):
-                error = text.removeprefix(worker.ERROR)
-            elif text:
-                progress(text)
-        code = process.wait()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    finally:
-        timer.cancel()
-    if answer is not None and code == 0:
-        return answer
-    if late.is_set():
-        raise TrainingFailed(f"The fit took longer than {seconds:g} s and was ended. Raise CONTINUAL_FIT_SECONDS, or train on fewer rows")
-    if error is not None:
-        raise TrainingFailed(f"The fit failed: {error}")
-    killed = f"was killed by {signal.Signals(-code).name} (often: not enough memory)" if code < 0 else f"ended with code {code}"
-    raise TrainingFailed(f"The worker process {killed}. The champion stays")
 
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None

@@ -1,7 +1,7 @@
-"""What runs in the worker process: one task a process, read as JSON from standard input.
+"""What runs in the worker process: tasks, a line of JSON each, from standard input until it ends.
 
 It is given files and gives files back; it never opens the database. Lines on standard output are progress; the last
-one starts with RESULT and holds the answer, or ERROR and a sentence.
+one of a task starts with RESULT and holds the answer, or with ERROR and a sentence, and then the process ends.
 """
 
 import hashlib
@@ -99,21 +99,26 @@ def sync(folder: Path) -> None:
             os.close(descriptor)
 
 
+def answer(line: str) -> bool:
+    """Do the task of this line and say what came of it; whether it went well."""
+    task = json.loads(line)
+    try:
+        told = TASKS[task["task"]](task)
+    except MemoryError:
+        say(ERROR + "there was not enough memory")
+        return False
+    except Exception as error:
+        say(ERROR + f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        return False
+    say(RESULT + json.dumps(told))
+    return True
+
+
 def main() -> int:
     from core.settings import quiet_libraries
 
     quiet_libraries()
-    task = json.loads(sys.stdin.read())
-    try:
-        answer = TASKS[task["task"]](task)
-    except MemoryError:
-        say(ERROR + "there was not enough memory")
-        return 1
-    except Exception as error:
-        say(ERROR + f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-        return 1
-    say(RESULT + json.dumps(answer))
-    return 0
+    return 0 if all(answer(line) for line in sys.stdin) else 1
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ class StoreWorld:
     project: Project
     now: datetime
     progress: Callable[[str], None]
+    hand: training.Worker
     _references: dict[int, drift.Reference] = field(default_factory=dict)
 
     @property
@@ -70,7 +71,7 @@ class StoreWorld:
         with self.ctx.database.read() as con:
             version = models.newest_version(con, self.project.id) + 1
         model, reference = training.fit(
-            self.ctx, self.project, features[known], answers[known], version=version, first=spans[0][0],
+            self.ctx, self.hand, self.project, features[known], answers[known], version=version, first=spans[0][0],
             last=spans[-1][1], estimator=estimator, seed=seed, now=self.now, progress=self.progress,
         )  # fmt: skip
         with self.ctx.database.write() as con:

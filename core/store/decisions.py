@@ -62,7 +62,7 @@ def latest(
     con: DuckDBPyConnection, project: str, *, limit: int = 50, actions: tuple[Action, ...] = (), before: int | None = None
 ) -> list[Entry]:
     """The newest entries first, of these ``actions`` only if given, older than the entry ``before`` if given."""
-    query = f"""SELECT {_COLUMNS} FROM decisions WHERE project = ? AND id < coalesce(?, 1 << 60)
+    query = f"""SELECT {_COLUMNS} FROM decisions WHERE project = ? AND id < coalesce(?, 9223372036854775807)
         AND (len(?::VARCHAR[]) = 0 OR list_contains(?::VARCHAR[], action)) ORDER BY id DESC LIMIT ?"""
     names = [str(action) for action in actions]
     return [_entry(row) for row in con.execute(query, [project, before, names, names, limit]).fetchall()]

@@ -100,7 +100,7 @@ def span(con: DuckDBPyConnection, project: str, first: int, last: int) -> pd.Ser
 
 
 def count(con: DuckDBPyConnection, project: str, first: int = 0, last: int | None = None) -> int:
-    query = "SELECT count(*) FROM labels WHERE project = ? AND position >= ? AND position < coalesce(?, 1 << 60)"
+    query = "SELECT count(*) FROM labels WHERE project = ? AND position >= ? AND position < coalesce(?, 9223372036854775807)"
     return con.execute(query, [project, first, last]).fetchall()[0][0]
 
 

@@ -1,0 +1,59 @@
+"""What Prometheus reads: counts from the store, in its text format (version 0.0.4)."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from core import health, projects
+from core.context import Context
+from core.store import decisions, labels, models, predictions, rows
+from core.store import runs as run_store
+
+Sample = tuple[dict[str, str], float]
+
+
+def text(ctx: Context, now: datetime) -> str:
+    """All metrics as Prometheus text."""
+    lines = []
+    for name, kind, help_, samples in _families(ctx, now):
+        lines += [f"# HELP {name} {help_}", f"# TYPE {name} {kind}"]
+        lines += [f"{name}{_labels(with_)} {value:g}" for with_, value in samples]
+    return "\n".join(lines) + "\n"
+
+
+def _families(ctx: Context, now: datetime) -> Iterator[tuple[str, str, str, list[Sample]]]:
+    active = projects.active(ctx)
+    with ctx.database.read() as con:
+        by_project = {
+            "continual_rows_total": ("counter", "Rows stored.", lambda p: rows.count(con, p)),
+            "continual_labels_total": ("counter", "Labels that have arrived.", lambda p: labels.count(con, p)),
+            "continual_predictions_total": ("counter", "Answers given.", lambda p: predictions.count(con, p)),
+            "continual_label_maturity_ratio": (
+                "gauge", "Share of rows whose label has arrived.",
+                lambda p: labels.count(con, p) / max(rows.count(con, p), 1),
+            ),
+            "continual_champion_version": (
+                "gauge", "Version of the champion, 0 when there is none.",
+                lambda p: reign.version if (reign := models.reign(con, p)) else 0,
+            ),
+        }  # fmt: skip
+        for name, (kind, help_, value) in by_project.items():
+            yield name, kind, help_, [({"project": p.id}, float(value(p.id))) for p in active]
+        yield (
+            "continual_decisions_total", "counter", "Ledger rows.",
+            [({"project": p, "action": action}, float(n)) for p, action, n in decisions.counts(con)],
+        )  # fmt: skip
+        yield (
+            "continual_job_attempts", "gauge", "Attempts of jobs still kept in the history.",
+            [({"job": job, "outcome": outcome}, float(n)) for job, outcome, n in run_store.counts(con)],
+        )  # fmt: skip
+    yield (
+        "continual_healthy", "gauge", "1 when the component is well.",
+        [({"component": c.name}, float(c.healthy)) for c in health.check(ctx, now)],
+    )  # fmt: skip
+
+
+def _labels(labels: dict[str, str]) -> str:
+    def escaped(value: str) -> str:
+        return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+    return "{" + ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items()) + "}" if labels else ""
