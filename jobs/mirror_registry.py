@@ -12,11 +12,12 @@ def run(ctx: Context, run: Run) -> str:
     with ctx.database.read() as con:
         behind = models.unmirrored(con)
         reigns = [reign for project in projects.active(ctx) if (reign := models.reign(con, project.id))]
-    training.mirror(ctx, {reign.project: {"champion": reign.version, "challenger": None} for reign in reigns})
+    missing = training.mirror(ctx, {reign.project: reign.version for reign in reigns})
     with ctx.database.write() as con:
         for reign in behind:
             models.mark_mirrored(con, reign.id, run.now())
-    return f"{len(reigns)} champions mirrored, {len(behind)} of them new"
+    unknown = f"; MLflow does not know {', '.join(missing)}" if missing else ""
+    return f"{len(reigns)} champions mirrored, {len(behind)} of them new{unknown}"
 
 
 def has_work(ctx: Context, project: str | None, now: datetime) -> bool:

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from loguru import logger
 
-from core import alerting, context
+from core import alerting, auth, context
 from core.errors import Forbidden, InvalidInput
-from core.records import Alert, Reason, Role, Severity
+from core.records import SYSTEM, Alert, Reason, Role, Severity
 from core.settings import Settings
 from core.store import alerts
 from core.store.alerts import Delivery
@@ -258,10 +258,10 @@ def test_the_webhook_address_is_in_no_row_log_or_file(opened, server, now, tmp_p
         assert file.is_dir() or CANARY.encode() not in file.read_bytes(), file
 
 
-def test_a_test_alert_goes_out_with_the_next_delivery(opened, server, now, monkeypatch):
+def test_a_test_alert_goes_out_with_the_next_delivery(opened, server, now):
     ctx = opened()
-    monkeypatch.setattr(alerting.auth, "require", lambda ctx, user, role: None)
-    raised = alerting.send_test(ctx, alerting.User("ann", Role.OPERATOR), now)
+    ann = auth.create_user(ctx, SYSTEM, name="ann", password="correct horse battery", role=Role.OPERATOR, now=now)
+    raised = alerting.send_test(ctx, ann, now)
     alerting.deliver_due(ctx, now)
     assert server.alerts == [raised]
     assert server.payloads[0]["embeds"][0]["description"] == "ann tests this channel. It works."
