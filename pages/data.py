@@ -53,7 +53,7 @@ def stored(project: Project) -> None:
         )  # fmt: skip
 
 
-def generate(user: User, project: Project | None) -> None:
+def generate(user: User) -> None:
     synthetic = {name: source for name, source in SOURCES.items() if source.kind == "synthetic"}
     with st.form("generate"):
         name = st.selectbox("Stream", list(synthetic), format_func=lambda key: synthetic[key].label)
@@ -63,28 +63,17 @@ def generate(user: User, project: Project | None) -> None:
         what = st.selectbox("What drifts", WHAT, help="Covariate: the inputs. Label: how often each answer. Concept: the rule.")
         start = st.slider("Drift starts at this share of the rows", 0.0, 1.0, 0.5)
         magnitude = st.slider("How strong", 0.0, 3.0, 1.0)
-        fits = project is not None and project.source == name
         sent = st.form_submit_button("Generate rows", type="primary")
-    st.caption("They go into this project." if fits else "They go into a new project of this stream's own.")
+    st.caption("They go into the stream's own project, and go on where its rows end.")
     if sent:
         now = datetime.now(UTC)
         with ui.told(), st.spinner("Generating"):
-            source = synthetic[name]
-            target = project if fits else existing(name) or projects.create(
-                ui.ctx(), user, name=source.label, schema=source.schema, source=name, now=now
-            )
-            with ui.ctx().database.read() as con:
-                offset = rows.count(con, target.id)
-            frame = source.draw(
-                int(count), seed=int(seed), drift=drift, target_of_drift=what, start=start, magnitude=magnitude, offset=offset
-            )
-            receipt = ingest.ingest(ui.ctx(), user, target, frame, source=name, now=now)
-            st.session_state["project"] = st.query_params["project"] = target.id
+            receipt, target = ingest.generate(
+                ui.ctx(), user, name, rows=int(count), seed=int(seed), drift=drift, target_of_drift=what, start=start,
+                magnitude=magnitude, now=now,
+            )  # fmt: skip
+            ui.choose(target.id)
             st.success(f"{receipt.rows:,} rows stored, {receipt.labels:,} with their label, {receipt.answered:,} answered.")
-
-
-def existing(source: str) -> Project | None:
-    return next((project for project in projects.active(ui.ctx()) if project.source == source), None)
 
 
 def upload(user: User, project: Project | None) -> None:
@@ -130,7 +119,7 @@ def new_project(user: User, file, shown: pd.DataFrame) -> None:  # type: ignore[
         schema = confirmed(inference.schema, edited, Task(task), row_id, shown)
         project = projects.create(ui.ctx(), user, name=name, schema=schema, now=now)
         watch(uploads.request_import(ui.ctx(), user, project, file, file.name, now=now))
-        st.session_state["project"] = st.query_params["project"] = project.id
+        ui.choose(project.id)
 
 
 def confirmed(schema: Schema, edited: pd.DataFrame, task: Task, row_id: str | None, shown: pd.DataFrame) -> Schema:
@@ -201,4 +190,4 @@ if project:
 with tabs["Upload"]:
     upload(user, project)
 with tabs["Generate"]:
-    generate(user, project)
+    generate(user)

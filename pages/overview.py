@@ -41,7 +41,7 @@ def play_form(user: User) -> None:
                 ui.ctx(), user, chosen, rows_per_tick=speed, label_delay_rows=int(delay), now=now
             )
             runs.request(ui.ctx(), user, "cycle", project.id, now=now)
-            st.query_params["project"] = project.id
+            ui.choose(project.id)
             st.rerun()
 
 

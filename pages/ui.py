@@ -48,10 +48,15 @@ def require(role: Role) -> User:
 
 
 def project() -> Project | None:
-    """The project chosen in the sidebar (it stands in the address); None when there is none."""
-    chosen = st.session_state.get("project")
+    """The project chosen in the sidebar; None when there is none."""
     active = projects.active(ctx())
+    chosen = st.query_params.get("project") or st.session_state.get("project")
     return next((p for p in active if p.id == chosen), active[0] if active else None)
+
+
+def choose(project: str) -> None:
+    """Show this project from now on; it stands in the address, so that the view can be shared."""
+    st.session_state["project"] = st.query_params["project"] = project
 
 
 def page_head(title: str, caption: str | None = None) -> Any:

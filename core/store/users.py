@@ -70,3 +70,8 @@ def failures_of(con: DuckDBPyConnection, *, since: datetime, name: str) -> int:
     """How many tries of this name were in vain, from wherever."""
     query = "SELECT count(*) FROM sign_ins WHERE name = ? AND NOT succeeded AND tried_at >= ?"
     return con.execute(query, [name, since]).fetchall()[0][0]
+
+
+def password_hashes(con: DuckDBPyConnection) -> dict[str, str]:
+    """The bcrypt hash of every user who may sign in."""
+    return dict(con.execute("SELECT name, password_hash FROM users WHERE disabled_at IS NULL").fetchall())

@@ -1,0 +1,142 @@
+"""The frame around every page: who you are, which project, where you can go. Streamlit's script is this file."""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+import streamlit_authenticator as stauth
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from core import auth, guard, projects
+from core.errors import ContinualError, SignInRefused
+from core.records import User
+from core.store import users
+from pages import ui
+
+HERE = Path(__file__).parent
+COOKIE, COOKIE_DAYS = "continual_ml", 1.0
+PAGES = {
+    "": [("overview", "Overview", "space_dashboard")],
+    "Build": [("data", "Data", "database"), ("models", "Models", "deployed_code"), ("predict", "Predict", "bolt")],
+    "Watch": [("monitoring", "Monitoring", "monitoring"), ("decisions", "Decisions", "rule")],
+    "Operate": [("automation", "Automation", "event_repeat")],
+}
+
+
+def frame() -> None:
+    """Sign-in first; then the page that was asked for."""
+    st.set_page_config(page_title="Continual ML", page_icon=":material/autorenew:", layout="wide")
+    authenticator, people = _authenticator()
+    user = _signed_in(authenticator, people)
+    # Every page is registered even before sign-in: an unknown address opens a dialog that blocks the form.
+    page = st.navigation(
+        {
+            section: [
+                st.Page(HERE / f"{name}.py", title=title, icon=f":material/{icon}:", default=name == "overview")
+                for name, title, icon in pages
+            ]
+            for section, pages in PAGES.items()
+        },
+        position="sidebar" if user else "hidden",
+    )
+    if user is None:
+        _sign_in(authenticator, people)
+        st.stop()
+    _sidebar(authenticator, user)
+    page.run()
+
+
+# ---- signing in ----------------------------------------------------------------------------------
+def _authenticator() -> tuple[stauth.Authenticate, dict[str, str]]:
+    """The cookie's keeper, and the users who may sign in by the name that stands in their cookie.
+
+    That name carries a fingerprint of the password's hash: a new password ends every session of the old one.
+    """
+    with ui.ctx().database.read() as con:
+        hashes = users.password_hashes(con)
+    people = {f"{name}|{hashlib.sha256(kept.encode()).hexdigest()[:12]}": name for name, kept in hashes.items()}
+    credentials = {"usernames": {key: {"name": name, "email": "", "password": ""} for key, name in people.items()}}
+    key = auth.cookie_key(ui.ctx().settings.data_dir)
+    keeper = stauth.Authenticate(credentials, COOKIE, key, COOKIE_DAYS, auto_hash=False, login_sleep_time=0)
+    return keeper, people
+
+
+def _signed_in(authenticator: stauth.Authenticate, people: dict[str, str]) -> User | None:
+    """Who is signed in, as the database knows them now."""
+    try:
+        authenticator.login(location="unrendered")
+    except stauth.LoginError:  # the cookie's user is gone, disabled, or has a new password
+        st.session_state["authentication_status"] = None
+    name = people.get(st.session_state.get("username") or "")
+    user = None
+    if st.session_state.get("authentication_status") and name:
+        with ui.ctx().database.read() as con:
+            user = users.get(con, name)
+    st.session_state["signed_in"] = user.name if user else None
+    _let_upload(user is not None)
+    return user
+
+
+def _sign_in(authenticator: stauth.Authenticate, people: dict[str, str]) -> None:
+    _, middle, _ = st.columns([1, 1.2, 1])
+    with middle, st.form("sign_in"):
+        st.title("Sign in", anchor=False)
+        st.caption("Continual ML keeps your model right while the world changes.")
+        name = st.text_input("Name", autocomplete="username").strip().lower()
+        password = st.text_input("Password", type="password", autocomplete="current-password")
+        asked = st.form_submit_button("Sign in", type="primary", width="stretch")
+    if not asked:
+        return
+    try:
+        user = auth.check_password(ui.ctx(), name, password, _address(), datetime.now(UTC))
+    except SignInRefused as error:
+        middle.error(str(error))
+        return
+    key = next(key for key, known in people.items() if known == user.name)
+    st.session_state.update(username=key, name=user.display, authentication_status=True, logout=None)
+    authenticator.cookie_controller.set_cookie()
+    middle.info("Signing you in")  # the cookie's component runs this script again once the browser has it
+
+
+def _address() -> str:
+    address: Any = st.context.ip_address
+    return address if isinstance(address, str) else "local"
+
+
+def _let_upload(allowed: bool) -> None:
+    run = get_script_run_ctx()
+    if run is not None:
+        guard.let_upload(run.session_id, allowed=allowed)
+
+
+# ---- the sidebar ---------------------------------------------------------------------------------
+def _sidebar(authenticator: stauth.Authenticate, user: User) -> None:
+    with st.sidebar:
+        active = projects.active(ui.ctx())
+        chosen = ui.project()
+        if chosen is not None:
+            ids = [project.id for project in active]
+            names = {project.id: project.name for project in active}
+            picked = st.selectbox("Project", ids, index=ids.index(chosen.id), format_func=names.__getitem__)
+            ui.choose(picked)
+        st.caption(f"{ui.md(user.display)} · {user.role}")
+        if st.button("Sign out", icon=":material/logout:", type="tertiary"):
+            _sign_out(authenticator)
+
+
+def _sign_out(authenticator: stauth.Authenticate) -> None:
+    _let_upload(False)
+    authenticator.authentication_controller.logout()
+    authenticator.cookie_controller.delete_cookie()
+    st.session_state["signed_in"] = None
+    st.info("Signed out")
+    st.stop()
+
+
+if __name__ == "__main__":
+    try:
+        frame()
+    except ContinualError as error:
+        st.error(str(error))
