@@ -6,6 +6,7 @@ SENTENCES: dict[str, str] = {
     # waiting
     "warming_up": "{seen} of {needed} windows have their labels; the first model is trained when all have.",
     "no_labels_yet": "No window has enough labels to be judged yet.",
+    "window_filling": "{seen} of {needed} rows of the next window have come in; it is judged when it is full.",
     # why a model is trained
     "first_model": "{windows} labelled windows are there: enough for a first model.",
     "performance_fell": "{metric} loss in window {window} was {seen:.4g}, above the {limit:.4g} that chance explains"
@@ -15,6 +16,8 @@ SENTENCES: dict[str, str] = {
     "labels_came": "{labels} new labels have come since the champion was trained; {needed} were asked for.",
     "follow_up": "The last retrain was an emergency: it is followed up after {period} windows.",
     "asked_by_hand": "{user} asked for it: {why}",
+    "promoted_by_hand": "{user} made version {version} the champion: {why}",
+    "rolled_back_by_hand": "{user} went back to version {version}: {why}",
     "owed": "It was decided before and could not be carried out.",
     # why nothing is done
     "healthy": "{metric} loss in window {window} is {seen:.4g}, within the {limit:.4g} that chance explains.",
@@ -27,6 +30,7 @@ SENTENCES: dict[str, str] = {
     "drift_seen": "Inputs that have drifted: {features}.",
     "drift_unknown": "Drift could not be judged: {note}",
     # alerts
+    "training_failed": "The challenger could not be trained: {why}",
     "broken_feed": "The feed looks broken ({what}): nothing is trained on it. Mend the feed.",
     "rollback_advised": "Version {version} beats the champion by {advantage:.4g} over {windows} windows;"
     " the policy leaves the step to you.",

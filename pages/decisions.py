@@ -43,7 +43,7 @@ def detail(decision: int) -> None:
         following = decisions.following(con, decision)
     if entry is None:
         st.error(f"There is no decision {decision}.")
-        st.page_link("pages/decisions.py", label="All decisions")
+        ui.link("decisions", "All decisions")
         return
     ui.page_head(f"Decision {entry.id}")
     ui.verdict(*ui.LOOK[entry.action], " ".join(reasons.sentence(reason) for reason in entry.reasons))

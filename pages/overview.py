@@ -21,7 +21,7 @@ def welcome(user: User) -> None:
     with ui.card(see, "See it work", "A real stream, played as live traffic."):
         play_form(user)
     with ui.card(own, "Use my own data", "A CSV or Parquet file with the answers in one column."):
-        st.page_link("pages/data.py", label="Upload on the Data page", icon=":material/upload:")
+        ui.link("data", "Upload on the Data page", ":material/upload:")
     with ui.card(connect, "Connect an app", "Send rows and labels over HTTP."):
         st.code('curl -X POST "$URL/predict" -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\\n'
                 '  -d \'{"project": "...", "rows": [{"x": 1.0}]}\'', language="bash")  # fmt: skip
@@ -121,7 +121,7 @@ def live(project_id: str) -> None:
             ui.entry(entry)
         if not newest:
             st.caption("Nothing yet: the first check decides.")
-        st.page_link("pages/decisions.py", label="All decisions", icon=":material/rule:")
+        ui.link("decisions", "All decisions", ":material/rule:")
 
 
 def controls(user: User, project: Project, actions) -> None:  # type: ignore[no-untyped-def]

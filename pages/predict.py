@@ -90,7 +90,7 @@ if project is None:
     st.stop()
 if prediction.champion(ui.ctx(), project) is None:
     st.info("There is no champion yet. Train a first model on Models.")
-    st.page_link("pages/models.py", label="Models", icon=":material/deployed_code:")
+    ui.link("models", "Models", ":material/deployed_code:")
     st.stop()
 single, batch, code = st.tabs(["One row", "A file", "From code"])
 with single:

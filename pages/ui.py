@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -13,6 +14,8 @@ from core.errors import ContinualError
 from core.policy import Policy
 from core.records import Action, Outcome, Project, Role, User
 from core.store.decisions import Entry
+
+HERE = Path(__file__).parent
 
 # What a decision looks like: colour, icon, word.
 LOOK = {
@@ -101,10 +104,15 @@ def entry(decision: Entry, *, detail: bool = False) -> None:
         st.caption(reasons.sentence(decision.nearest_flip))
 
 
+def link(page: str, label: str, icon: str | None = None) -> None:
+    """A link to a page by its file's name, whichever script is the entry."""
+    st.page_link(str(HERE / f"{page}.py"), label=label, icon=icon)
+
+
 def no_project() -> None:
     st.info("There is no project yet. Play a stream on Overview, or upload your own rows on Data.")
-    st.page_link("pages/overview.py", label="Overview", icon=":material/space_dashboard:")
-    st.page_link("pages/data.py", label="Data", icon=":material/database:")
+    link("overview", "Overview", ":material/space_dashboard:")
+    link("data", "Data", ":material/database:")
 
 
 @st.fragment(run_every="1s")
