@@ -6,7 +6,7 @@ the scheduler starts it within a second.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -107,8 +107,8 @@ def job_states(ctx: Context, names: Iterable[str]) -> dict[str, JobState]:
     states = {}
     for name in names:
         pause, (at, outcome) = pauses.get(name), lasts.get(name, (None, None))
-        told = (pause.paused, pause.changed_at, pause.changed_by) if pause else (False, None, "")
-        states[name] = JobState(*told, at, outcome)
+        state = JobState(last_at=at, last_outcome=outcome)
+        states[name] = replace(state, **vars(pause)) if pause else state
     return states
 
 

@@ -109,11 +109,11 @@ def payload(message: Message) -> dict[str, Any]:
     left -= _size(text)
     fields: list[dict[str, Any]] = []
     for name, value in message.facts[:FACTS]:
-        field = {"name": _cut(plain(name), FACT_NAME) or BREAK, "value": code(value, FACT_VALUE), "inline": True}
-        left -= _size(field["name"]) + _size(field["value"])
+        shown_name, shown = _cut(plain(name), FACT_NAME) or BREAK, code(value, FACT_VALUE)
+        left -= _size(shown_name) + _size(shown)
         if left < 0:
             break
-        fields.append(field)
+        fields.append({"name": shown_name, "value": shown, "inline": True})
     embed = {
         "title": title,
         "description": text,

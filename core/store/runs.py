@@ -140,5 +140,5 @@ def prune(con: DuckDBPyConnection, *, fine_before: datetime, before: datetime) -
 
 
 def _row(row: tuple[Any, ...]) -> RunRow:
-    arguments, outcome = load(dict[str, Any], row[4]), Outcome(row[10])
-    return RunRow(*row[:4], arguments, *row[5:10], outcome, *row[11:])
+    values = dict(zip((column.strip() for column in _COLUMNS.split(",")), row, strict=True))
+    return RunRow(**values | {"arguments": load(dict[str, Any], row[4]), "outcome": Outcome(values["outcome"])})
