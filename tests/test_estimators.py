@@ -7,6 +7,7 @@ import skops.io
 
 from core import estimators
 from core.errors import InvalidInput
+from core.estimators import memories
 from core.records import Column, Kind, Schema, Task
 
 FEATURES = (
@@ -116,3 +117,37 @@ def test_auto_is_gradient_boosting_and_an_unknown_name_is_refused():
     assert estimators.resolve("auto") == "hist_gradient_boosting"
     with pytest.raises(InvalidInput, match="no estimator 'prophet'"):
         estimators.build("prophet", BINARY, 0)
+
+
+def test_the_ladder_halves_down_to_the_fewest_rows_a_member_may_have():
+    assert memories.ladder(16_000, 900) == [16_000, 8_000, 4_000, 2_000, 1_000]
+    assert memories.ladder(1_000_000, 900)[-1] == 62_500
+    assert memories.ladder(100, 900) == [100]
+
+
+def test_weights_follow_the_member_that_was_right_and_stay_near_the_prior_when_nothing_tells_them_apart():
+    draw = np.random.default_rng(0)
+    truth = draw.normal(size=500)
+    right, wrong = truth + draw.normal(0, 0.1, 500), draw.normal(size=500)
+    found = memories.weights(np.stack([wrong, right]), truth, np.array([0.7, 0.3]))
+    assert found.sum() == pytest.approx(1) and found[1] > 0.8
+    same = memories.weights(np.stack([right, right]), truth, np.array([0.7, 0.3]))
+    assert same == pytest.approx([0.7, 0.3], abs=0.02)
+
+
+def test_after_a_change_the_newest_rows_outweigh_a_long_history():
+    schema = Schema((Column("x", Kind.NUMERIC),), "y", Task.REGRESSION)
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": draw.normal(size=16_000)})
+    slope = np.where(np.arange(16_000) < 13_000, 1.0, -1.0)
+    pipeline = estimators.build("auto", schema, 0).fit(frame, frame["x"] * slope)
+    assert np.corrcoef(pipeline.predict(frame), frame["x"])[0, 1] < -0.9
+
+
+def test_a_class_that_only_old_rows_hold_is_still_known():
+    train = _rows(4000)
+    labels = _labels(train, BINARY)
+    labels[1500:] = "no"
+    pipeline = estimators.build("auto", BINARY, 0).fit(train, labels)
+    assert list(pipeline.classes_) == ["no", "yes"]
+    assert pipeline.predict_proba(train).shape == (4000, 2)

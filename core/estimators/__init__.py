@@ -2,7 +2,7 @@
 
 An estimator is a function ``build(schema, seed)`` that gives an unfitted sklearn Pipeline: preprocessing inside, so
 that the pipeline is the whole model. It takes a frame with the schema's feature columns in their canonical dtypes
-(`core.records.Kind`), and labels as text (classification) or float (regression). Every part can be saved by skops
+(`core.records.Kind`) and in time order, and labels as text (classification) or float (regression). Every part can be saved by skops
 with the types in `TRUSTED_TYPES`; nothing is pickled.
 """
 
@@ -30,7 +30,7 @@ ESTIMATORS: dict[str, Estimator] = {
     "hist_gradient_boosting": Estimator(
         "hist_gradient_boosting",
         "Gradient boosting",
-        "Many small trees, each mending the errors of those before. Finds curves and interactions by itself.",
+        "Many small trees, each mending the errors of those before, with long and short memories mixed.",
         hist_gradient_boosting.build,
     ),
     "logistic": Estimator(
@@ -44,6 +44,8 @@ ESTIMATORS: dict[str, Estimator] = {
 AUTO = "hist_gradient_boosting"
 
 TRUSTED_TYPES: tuple[str, ...] = (
+    "core.estimators.memories.MemoriesClassifier",
+    "core.estimators.memories.MemoriesRegressor",
     "core.estimators.time_parts.TimeParts",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",

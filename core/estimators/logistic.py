@@ -20,7 +20,10 @@ def build(schema: Schema, seed: int) -> Pipeline:
     """
     numbers = Pipeline(
         [
-            ("fill", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)),
+            (
+                "fill",
+                SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+            ),
             ("scale", StandardScaler()),
         ]
     )

@@ -28,8 +28,16 @@ class TimeParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             times = pd.to_datetime(frame[name], utc=True).dt
             seconds = (times.hour * 3600 + times.minute * 60 + times.second) / 3600
             days = times.as_unit("us").dt.floor("D").astype("int64") / 86_400e6
-            columns += [days.where(frame[name].notna()), seconds, times.day_of_week, times.day_of_year]
+            columns += [
+                days.where(frame[name].notna()),
+                seconds,
+                times.day_of_week,
+                times.day_of_year,
+            ]
         return np.column_stack([column.to_numpy(dtype=np.float64, na_value=np.nan) for column in columns])
 
     def get_feature_names_out(self, names: Any = None) -> NDArray[np.object_]:
-        return np.asarray([f"{name}_{part}" for name in self.feature_names_in_ for part in PARTS], dtype=object)
+        return np.asarray(
+            [f"{name}_{part}" for name in self.feature_names_in_ for part in PARTS],
+            dtype=object,
+        )

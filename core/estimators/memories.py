@@ -1,0 +1,126 @@
+"""One model with several memories: the same learner fitted on all rows, the newer half, the newest quarter, ..., mixed.
+
+No one training window suits every stream: on some a model of all history beats one of recent rows by as much as it
+loses on others (`docs/policy.md`). So a ladder of windows of halving length is fitted side by side and mixed by how
+well each rung predicted the newest rows when it had not seen them: stacking (Wolpert, Neural Networks 1992) with
+non-negative weights (Breiman, Machine Learning 1996), pulled towards weights in proportion to the rows of each rung.
+Klinkenberg (Intelligent Data Analysis 2004) selects one such window; mixing was better on each stream we measured.
+
+Rows must come in time order.
+"""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+
+Floats = NDArray[np.float64]
+
+MOST_MEMBERS = 5  # the shortest memory is a sixteenth of the rows
+HELD_OUT = (
+    200,
+    2000,
+)  # at least and at most so many of the newest rows set the weights; a tenth in between
+PULL = 0.2  # of the weights towards the prior, in units of the variance of what was predicted
+SUM_TO_ONE = 100.0  # the same unit: how firmly
+
+
+def ladder(rows: int, fewest_rows: int) -> list[int]:
+    """Lengths of the memories: all rows, then halves of halves, none below ``fewest_rows``.
+
+    >>> ladder(5000, 1000), ladder(300, 1000)
+    ([5000, 2500, 1250], [300])
+    """
+    lengths = [rows // 2**rung for rung in range(MOST_MEMBERS)]
+    return [length for rung, length in enumerate(lengths) if rung == 0 or length >= fewest_rows]
+
+
+def weights(said: Floats, truth: Floats, prior: Floats) -> Floats:
+    """Non-negative weights, summing to 1, shape (members,), that mix ``said`` (members, n) nearest to ``truth`` (n,).
+
+    Least squares with a ridge towards ``prior``: few or noisy rows leave the prior as it is.
+    """
+    count, size = said.shape
+    unit = float(said.std()) * np.sqrt(size) or 1.0
+    rows = [
+        said.T,
+        np.full((1, count), unit * np.sqrt(SUM_TO_ONE)),
+        np.eye(count) * unit * np.sqrt(PULL),
+    ]
+    goal = [truth, [unit * np.sqrt(SUM_TO_ONE)], prior * unit * np.sqrt(PULL)]
+    found, _ = nnls(np.vstack(rows), np.concatenate(goal))
+    return np.asarray(found / found.sum() if found.sum() > 0 else prior, dtype=np.float64)
+
+
+class _Memories(BaseEstimator):  # type: ignore[misc]
+    """``base`` fitted with each memory of the `ladder`, mixed by `weights`."""
+
+    def __init__(self, base: Any, fewest_rows: int = 900) -> None:
+        self.base = base
+        self.fewest_rows = fewest_rows
+
+    def _learn(self, features: Any, labels: NDArray[Any]) -> Self:
+        rows = np.asarray(features, dtype=np.float64)
+        lengths = [n for n in ladder(len(rows), self.fewest_rows) if self._is_whole(labels[-n:])]
+        self.members_ = [clone(self.base).fit(rows[-n:], labels[-n:]) for n in lengths]
+        self.weights_ = np.asarray(lengths) / sum(lengths)
+        before = len(rows) - int(np.clip(len(rows) // 10, *HELD_OUT))
+        pasts = [slice(before - before * n // len(rows), before) for n in lengths]
+        if len(lengths) > 1 and all(self._is_whole(labels[past]) for past in pasts):
+            past_members = [clone(self.base).fit(rows[past], labels[past]) for past in pasts]
+            said = np.stack([self._outcome(member, rows[before:]).ravel() for member in past_members])
+            self.weights_ = weights(said, self._target(labels[before:]).ravel(), self.weights_)
+        self.n_features_in_ = rows.shape[1]
+        return self
+
+    def _mixed(self, features: Any) -> Floats:
+        rows = np.asarray(features, dtype=np.float64)
+        said = (self._outcome(member, rows) for member in self.members_)
+        mixed = [weight * outcome for weight, outcome in zip(self.weights_, said, strict=True)]
+        return np.asarray(np.sum(mixed, axis=0), dtype=np.float64)
+
+
+class MemoriesClassifier(ClassifierMixin, _Memories):  # type: ignore[misc]
+    """Probabilities are mixed; the class with the highest is the answer."""
+
+    def fit(self, features: Any, labels: Any) -> Self:
+        self.classes_ = np.unique(np.asarray(labels))
+        return self._learn(features, np.asarray(labels))
+
+    def predict_proba(self, features: Any) -> Floats:
+        """Shape (rows, classes), in the order of ``classes_``."""
+        return self._mixed(features)
+
+    def predict(self, features: Any) -> NDArray[Any]:
+        return np.asarray(self.classes_[self._mixed(features).argmax(axis=1)])
+
+    def _outcome(self, member: Any, rows: Floats) -> Floats:
+        return np.asarray(member.predict_proba(rows))
+
+    def _target(self, labels: NDArray[Any]) -> Floats:
+        return (labels[:, None] == self.classes_[None, :]).astype(np.float64)
+
+    def _is_whole(self, part: NDArray[Any]) -> bool:
+        """A member must know every class, or its probabilities could not be mixed with the others'."""
+        return len(np.unique(part)) == len(self.classes_)
+
+
+class MemoriesRegressor(RegressorMixin, _Memories):  # type: ignore[misc]
+    """Predicted numbers are mixed."""
+
+    def fit(self, features: Any, labels: Any) -> Self:
+        return self._learn(features, np.asarray(labels, dtype=np.float64))
+
+    def predict(self, features: Any) -> Floats:
+        return self._mixed(features)
+
+    def _outcome(self, member: Any, rows: Floats) -> Floats:
+        return np.asarray(member.predict(rows))
+
+    def _target(self, labels: NDArray[Any]) -> Floats:
+        return labels
+
+    def _is_whole(self, part: NDArray[Any]) -> bool:
+        return True
