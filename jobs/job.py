@@ -32,7 +32,8 @@ class Run:
     @property
     def of(self) -> Project:
         """The project of a job that is per project; the scheduler starts none without."""
-        assert self.project is not None
+        if self.project is None:
+            raise LookupError("this job is about no project")
         return self.project
 
 

@@ -1,7 +1,13 @@
 """Alerts are raised with their cause and delivered until they arrive."""
 
+import random
+import subprocess
+import sys
+import textwrap
 import threading
+import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from loguru import logger
@@ -13,6 +19,8 @@ from core.settings import Settings
 from core.store import alerts
 from core.store.alerts import Delivery
 from tests.fake_discord import CANARY, FakeDiscord, faulty
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -310,3 +318,49 @@ def test_pruning_forgets_old_failures_and_keeps_how_it_ended(opened, server, now
     assert alerting.prune(ctx, now + timedelta(days=29)) == 0
     assert alerting.prune(ctx, now + timedelta(days=31)) == 1
     assert attempts(ctx) == [(settled, "delivered"), (waiting, "failed")]
+
+
+@pytest.mark.soak
+def test_killed_again_and_again_the_app_loses_no_alert(server, tmp_path, now):
+    """kill -9 in the middle of raising and delivering, eight times, while Discord fails every third time."""
+    script = f"""
+        import sys
+        from datetime import UTC, datetime, timedelta
+        from pathlib import Path
+        from core import alerting, context
+        from core.records import Alert, Reason, Severity
+        from core.settings import Settings
+        folder, webhook = Path({str(tmp_path)!r}), {server.url!r}
+        ctx = context.opened(Settings(_env_file=None, CONTINUAL_DATA_DIR=folder, DISCORD_WEBHOOK_URL=webhook))
+        at = datetime.now(UTC)
+        while True:
+            with ctx.database.write() as con:
+                raised = alerting.raise_alert(con, Alert(at, Severity.INFO, Reason("test", {{"user": "ann"}})))
+            print(raised, flush=True)
+            alerting.deliver_due(ctx, at)
+            at += timedelta(seconds=3)
+    """
+    server.behave = faulty(seed=3)
+    draw, acknowledged, kills = random.Random(5), [], 8
+    for _ in range(kills):
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        acknowledged.append(int(child.stdout.readline()))
+        time.sleep(draw.uniform(0.2, 1.5))
+        child.kill()
+        acknowledged += [int(line) for line in child.communicate()[0].splitlines()]
+    server.behave = lambda _: "ok"
+    ctx = context.opened(Settings(_env_file=None, CONTINUAL_DATA_DIR=tmp_path, DISCORD_WEBHOOK_URL=server.url))
+    at = now + timedelta(days=3650)
+    while alerting.channel_states(ctx)[0].waiting:
+        alerting.deliver_due(ctx, at)
+    with ctx.database.read() as con:
+        uncertain = sum("could not be reached" in d for d in alerts.deliveries(con, limit=100_000)["detail"])
+    ctx.close()
+    lost = set(acknowledged) - set(server.alerts)
+    repeats = len(server.alerts) - len(set(server.alerts))
+    told = f"{len(acknowledged)} alerts, {len(lost)} lost, {repeats} repeats, {uncertain} uncertain answers"
+    assert not lost, told
+    assert repeats <= kills + uncertain, told
+    assert len(acknowledged) > 2 * kills, told

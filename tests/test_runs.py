@@ -140,7 +140,7 @@ def test_what_went_well_is_forgotten_before_what_failed(ctx, operator, now):
         raise ValueError
 
     bad = Job("bad", "Bad", fail, retries=0)
-    failed, fine, newest_bad, newest_fine = (
+    _failed, fine, newest_bad, newest_fine = (
         runs.request(ctx, operator, job, arguments={"n": n}, now=now) for n, job in enumerate(["bad", "a", "bad", "a"])
     )
     for _ in range(2):

@@ -1,11 +1,13 @@
 """The scheduler keeps going, whatever jobs, clocks and crashes do."""
 
+import random
 import subprocess
 import sys
 import textwrap
 import threading
 import time
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -344,7 +346,7 @@ def test_a_job_never_overlaps_itself_and_hanging_blocks_no_other(ctx, threaded):
 
 
 def test_jobs_of_one_lane_wait_for_each_other_on_one_project_only(ctx, threaded, now):
-    make, clock, gate, block = threaded
+    make, _, gate, block = threaded
     for name in ("power", "rain"):
         add_project(ctx, name, now)
     check = Job("check", "Check", block, per_project=True, lane="judgement")
@@ -360,7 +362,7 @@ def test_jobs_of_one_lane_wait_for_each_other_on_one_project_only(ctx, threaded,
 
 
 def test_one_job_takes_two_projects_at_a_time_and_leaves_room_for_others(ctx, threaded, now):
-    make, clock, gate, block = threaded
+    make, _, gate, block = threaded
     for name in "abcde":
         add_project(ctx, name, now)
     s = make(hourly("slow", block, per_project=True), hourly("quick"))
@@ -377,7 +379,7 @@ def test_one_job_takes_two_projects_at_a_time_and_leaves_room_for_others(ctx, th
 
 
 def test_a_run_that_takes_very_long_is_told_of_once(ctx, threaded):
-    make, clock, gate, block = threaded
+    make, clock, _, block = threaded
     s = make(hourly("slow", block, patience=timedelta(minutes=30)))
     for _ in range(8):
         s.tick(clock.at)
@@ -387,7 +389,7 @@ def test_a_run_that_takes_very_long_is_told_of_once(ctx, threaded):
 
 
 def test_progress_is_kept_while_a_run_is_under_way(ctx, threaded, now):
-    make, clock, gate, block = threaded
+    make, _, _, block = threaded
 
     def report(ctx, run):
         run.progress("half way")
@@ -559,8 +561,6 @@ def simulate(ctx, now, days, seed=11):
 
     Returns (turns that were due, runs that started of the good job, runs of it that overlapped).
     """
-    import random
-
     draw, clock = random.Random(seed), Clock(now)
     s = inline(ctx, clock, hourly("good"), hourly("flaky", lambda c, r: fail(c, r) if draw.random() < 0.3 else "ok"))
     due = 0
@@ -575,7 +575,7 @@ def simulate(ctx, now, days, seed=11):
             clock.at += 10 * SECOND
         clock.at -= 30 * SECOND
         due += 1
-    return due, len(started), sum(a == b for a, b in zip(started, started[1:], strict=False))
+    return due, len(started), sum(a == b for a, b in pairwise(started))
 
 
 def test_simulated_days_of_failures_sleeps_and_clock_jumps_lose_no_turn(ctx, now):
