@@ -5,13 +5,13 @@ from datetime import datetime
 
 import pandas as pd
 
-from core import auth, ingest, projects
+from core import auth, ingest, projects, runs
 from core.context import Context
 from core.errors import Conflict, InvalidInput, NotFound
-from core.policy import Policy
+from core.policy import Memory, Policy
 from core.records import SYSTEM, Project, Role, User
 from core.sources import SOURCES
-from core.store import plays
+from core.store import decisions, models, plays
 from core.store import projects as project_store
 from core.store.plays import Play
 
@@ -71,13 +71,20 @@ def set_pace(
 def advance(ctx: Context, project: Project, now: datetime) -> str:
     """Feed the next rows of the stream, and the labels that are due by now; returns what was fed, in a sentence.
 
-    Fed anew after a crash it goes on where the stored rows end.
+    It keeps step with judgement: no row comes before there is a champion to answer it, or while a full window still
+    waits to be judged. After a crash it goes on where the stored rows end.
     """
     with ctx.database.read() as con:
         play = plays.get(con, project.id)
         fed, labelled = plays.progress(con, play) if play else (0, 0)
+        kept = decisions.memory(con, project.id)
+        reign = models.reign(con, project.id)
     if play is None or not play.playing:
         return "nothing is playing"
+    judged = Memory.from_json(kept).next_window if kept else 0
+    if reign is None or fed // projects.policy(ctx, project.id)[1].window_rows > judged:
+        runs.request(ctx, SYSTEM, "cycle", project.id, now=now)
+        return "waits for the first champion" if reign is None else "waits for the check of the last window"
     stream = SOURCES[play.source]
     cursor = min(fed + play.rows_per_tick, stream.rows)
     if cursor > fed:
@@ -88,6 +95,7 @@ def advance(ctx: Context, project: Project, now: datetime) -> str:
         frame = stream.read(labelled, due)
         offered = pd.DataFrame({"row_id": frame[ROW_ID], "value": frame[project.schema.target]})
         ingest.record_labels(ctx, SYSTEM, project, offered, source=play.source, now=now)
+    runs.request(ctx, SYSTEM, "cycle", project.id, now=now)
     if cursor == stream.rows:
         set_pace(ctx, SYSTEM, project, playing=False, now=now)
     end = "; the stream has ended" if cursor == stream.rows else ""

@@ -1,0 +1,23 @@
+# The same set-up as `make run`, for a host with containers. One volume holds everything that must last.
+FROM python:3.12-slim
+
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+    CONTINUAL_DATA_DIR=/app/data/runtime CONTINUAL_HOST=0.0.0.0 CONTINUAL_PORT=8501
+
+WORKDIR /app
+COPY requirements.txt ./
+RUN pip install --no-cache-dir uv && uv pip install --system --no-cache -r requirements.txt
+COPY app.py pyproject.toml LICENSE ./
+COPY .streamlit ./.streamlit
+COPY core ./core
+COPY jobs ./jobs
+COPY pages ./pages
+COPY data/samples ./data/samples
+RUN useradd --create-home continual && mkdir -p /app/data/runtime && chown -R continual /app/data/runtime
+USER continual
+
+VOLUME /app/data/runtime
+EXPOSE 8501
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8501/health', timeout=4)"]
+CMD ["streamlit", "run", "app.py", "--server.port", "8501", "--server.address", "0.0.0.0"]
