@@ -95,7 +95,10 @@ def get_health(ctx: Ctx) -> JSONResponse:
     seen = health.check(ctx, datetime.now(UTC))
     well = all(component.healthy for component in seen)
     return JSONResponse(
-        {"status": "ok" if well else "unhealthy", "components": {c.name: {"healthy": c.healthy, "detail": c.detail} for c in seen}},
+        {
+            "status": "ok" if well else "unhealthy",
+            "components": {c.name: {"healthy": c.healthy, "detail": c.detail} for c in seen},
+        },
         status_code=200 if well else 503,
     )
 
@@ -123,7 +126,9 @@ def post_predict(body: Rows, ctx: Ctx, who: Who) -> dict[str, Any]:
 @api.post("/labels")
 def post_labels(body: Labels, ctx: Ctx, who: Who) -> dict[str, int]:
     """Record true answers by row id; what became of them, counted."""
-    offered = pd.DataFrame({"row_id": [x.row_id for x in body.labels], "value": pd.Series([x.value for x in body.labels], dtype=object)})
+    offered = pd.DataFrame(
+        {"row_id": [x.row_id for x in body.labels], "value": pd.Series([x.value for x in body.labels], dtype=object)}
+    )
     told = ingest.record_labels(ctx, who, _project(ctx, body.project), offered, source="api", now=datetime.now(UTC))
     return vars(told)
 
@@ -160,4 +165,3 @@ def _project(ctx: Context, asked: str | None) -> Project:
         names = ", ".join(project.id for project in active) or "none yet"
         raise InvalidInput(f"Name the project in the request; there are: {names}")
     return active[0]
-

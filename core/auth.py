@@ -160,7 +160,9 @@ def cookie_key(data_dir: Path) -> str:
         path.write_text(secrets.token_urlsafe(48))
     key = path.read_text().strip()
     if key.lower() in WEAK_KEYS or len(key) < 32:
-        raise ContinualError(f"The key in {path} is weak: anyone could forge a sign-in. Delete the file; a new one is made")
+        raise ContinualError(
+            f"The key in {path} is weak: anyone could forge a sign-in. Delete the file; a new one is made"
+        )
     return key
 
 

@@ -7,6 +7,7 @@ is drawn in MUTED, which keeps 3:1 contrast on light and dark.
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -27,7 +28,9 @@ def _plain(figure: go.Figure, *, height: int, x_title: str = "", y_title: str = 
     return figure
 
 
-def performance(scores: pd.DataFrame, events: Iterable[tuple[int, str, str]] = (), *, label: str = "Score") -> go.Figure:
+def performance(
+    scores: pd.DataFrame, events: Iterable[tuple[int, str, str]] = (), *, label: str = "Score"
+) -> go.Figure:
     """Is the model still good? ``scores`` of one metric: window_number, value, low, high, maturity, rows.
 
     ``events`` are (window number, action, text). Windows whose labels are not all there are hollow.
@@ -89,8 +92,6 @@ def distribution(reference: pd.Series, current: pd.Series, *, name: str) -> go.F
     numeric = pd.api.types.is_numeric_dtype(reference)
     figure = go.Figure()
     if numeric:
-        import numpy as np
-
         both = pd.concat([reference, current]).dropna()
         low, high = (float(both.quantile(q)) for q in (0.005, 0.995)) if len(both) else (0.0, 1.0)
         edges = np.linspace(low, high if high > low else low + 1, 31)
@@ -103,8 +104,8 @@ def distribution(reference: pd.Series, current: pd.Series, *, name: str) -> go.F
     else:
         order = reference.value_counts().index.union(current.value_counts().index, sort=False)[:25]
         for series, label in ((current, "current"), (reference, "reference")):
-            shares = series.value_counts(normalize=True).reindex(order).fillna(0)
-            figure.add_bar(x=[str(value) for value in order], y=shares.to_numpy(), name=label)
+            of_each = series.value_counts(normalize=True).reindex(order).fillna(0)
+            figure.add_bar(x=[str(value) for value in order], y=of_each.to_numpy(), name=label)
     figure.update_yaxes(tickformat=".0%")
     return _plain(figure, height=260, x_title=name)
 

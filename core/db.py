@@ -14,7 +14,7 @@ import duckdb
 
 from core.errors import StorageBusy, StorageFailed
 
-CONFIG = {
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
     "threads": 2,
     "max_temp_directory_size": "4GB",

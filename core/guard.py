@@ -82,7 +82,9 @@ class Guard:
             return
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > MOST_BYTES:
-            await _refuse(send, 413, "TooLarge", f"At most {MOST_BYTES:,} bytes at once; upload larger files on the Data page")
+            await _refuse(
+                send, 413, "TooLarge", f"At most {MOST_BYTES:,} bytes at once; upload larger files on the Data page"
+            )
             return
         if self._inside >= MOST_AT_ONCE:
             await _refuse(send, 503, "Busy", "Too many requests at once", (b"retry-after", b"1"))
@@ -130,6 +132,10 @@ def _with_headers(send: Send) -> Send:
 
 async def _refuse(send: Send, status: int, error: str, detail: str, *headers: tuple[bytes, bytes]) -> None:
     body = json.dumps({"error": error, "detail": detail}).encode()
-    start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+    start = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": [*start, *headers]})
     await send({"type": "http.response.body", "body": body})

@@ -10,7 +10,7 @@ import pandas as pd
 from core import auth, prediction, projects
 from core import schema as schemas
 from core.context import Context
-from core.errors import InvalidLabels, InvalidRows
+from core.errors import InvalidLabels, InvalidRows, NotFound
 from core.records import Project, Role, User
 from core.sources import SOURCES
 from core.store import arrivals, labels
@@ -35,7 +35,12 @@ class Receipt:
 
 
 def ingest(
-    ctx: Context, user: User, project: Project, frames: pd.DataFrame | Iterable[pd.DataFrame], *, source: str,
+    ctx: Context,
+    user: User,
+    project: Project,
+    frames: pd.DataFrame | Iterable[pd.DataFrame],
+    *,
+    source: str,
     now: datetime,
 ) -> Receipt:
     """Check and store the rows, all or none, and let the champion answer each before any of its labels is used.
@@ -98,7 +103,6 @@ def record_labels(
         )
 
 
-
 def generate(
     ctx: Context, user: User, source: str, *, project: str | None = None, rows: int, now: datetime, **how: Any
 ) -> tuple[Receipt, Project]:
@@ -110,12 +114,18 @@ def generate(
     auth.require(ctx, user, Role.OPERATOR)
     stream = SOURCES.get(source)
     if stream is None or stream.kind != "synthetic":
-        raise NotFound(f"There is no synthetic stream {source!r}. Choose one of: {', '.join(n for n, s in SOURCES.items() if s.kind == 'synthetic')}")
+        raise NotFound(
+            f"There is no synthetic stream {source!r}. Choose one of: {', '.join(n for n, s in SOURCES.items() if s.kind == 'synthetic')}"
+        )
     if project is not None:
         target = projects.get(ctx, project)
     else:
         own = [known for known in projects.active(ctx) if known.source == source]
-        target = own[0] if own else projects.create(ctx, user, name=stream.label, schema=stream.schema, source=source, now=now)
+        target = (
+            own[0]
+            if own
+            else projects.create(ctx, user, name=stream.label, schema=stream.schema, source=source, now=now)
+        )
     with ctx.database.read() as con:
         offset = row_store.count(con, target.id)
     return ingest(ctx, user, target, stream.draw(rows, offset=offset, **how), source=source, now=now), target

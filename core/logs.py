@@ -33,7 +33,8 @@ def set_up(settings: Settings) -> None:
     secrets = [
         value
         for field in type(settings).model_fields
-        if hasattr(getattr(settings, field), "get_secret_value") and (value := getattr(settings, field).get_secret_value())
+        if hasattr(getattr(settings, field), "get_secret_value")
+        and (value := getattr(settings, field).get_secret_value())
     ]
 
     def hide(record: "Record") -> None:

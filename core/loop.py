@@ -168,7 +168,13 @@ def _measure(bench: Bench) -> None:
 
 # ---- by hand -------------------------------------------------------------------------------------
 def retrain(
-    ctx: Context, user: User, project: Project, *, reason: str, now: datetime, progress: Progress = ignore,
+    ctx: Context,
+    user: User,
+    project: Project,
+    *,
+    reason: str,
+    now: datetime,
+    progress: Progress = ignore,
     estimator: str | None = None,
 ) -> str:
     """Train a challenger because a person asked; it is compared and promoted or held like any other.
@@ -310,4 +316,6 @@ def _alert(con: DuckDBPyConnection, bench: Bench, severity: Severity, reason: Re
 
 def _sentence(entry: Entry) -> str:
     version = f" v{entry.version}" if entry.version else ""
-    return f"{entry.action.replace('_', ' ')}{version}: {' '.join(reasons.sentence(reason) for reason in entry.reasons)}"
+    return (
+        f"{entry.action.replace('_', ' ')}{version}: {' '.join(reasons.sentence(reason) for reason in entry.reasons)}"
+    )

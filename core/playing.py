@@ -20,8 +20,14 @@ ROW_ID = "order"  # the running number every bundled stream has
 
 
 def begin(
-    ctx: Context, user: User, source: str, *, policy: Policy | None = None, rows_per_tick: int = 500,
-    label_delay_rows: int = 0, now: datetime,
+    ctx: Context,
+    user: User,
+    source: str,
+    *,
+    policy: Policy | None = None,
+    rows_per_tick: int = 500,
+    label_delay_rows: int = 0,
+    now: datetime,
 ) -> Project:
     """A project that plays this bundled stream: its first rows are there with their labels, and the rest follows.
 
@@ -37,21 +43,37 @@ def begin(
             "rows, and a delay of 0 or more"
         )
     if (project := _playing(ctx, source)) is not None:
-        set_pace(ctx, user, project, playing=True, rows_per_tick=rows_per_tick, label_delay_rows=label_delay_rows, now=now)
+        set_pace(
+            ctx, user, project, playing=True, rows_per_tick=rows_per_tick, label_delay_rows=label_delay_rows, now=now
+        )
         return project
     policy = policy or Policy()
     project = projects.create(
-        ctx, user, name=stream.label, schema=replace(stream.schema, row_id=ROW_ID), source=source, policy=policy, now=now
+        ctx,
+        user,
+        name=stream.label,
+        schema=replace(stream.schema, row_id=ROW_ID),
+        source=source,
+        policy=policy,
+        now=now,
     )
-    ingest.ingest(ctx, user, project, stream.read(0, policy.warm_up_windows * policy.window_rows), source=source, now=now)
+    ingest.ingest(
+        ctx, user, project, stream.read(0, policy.warm_up_windows * policy.window_rows), source=source, now=now
+    )
     with ctx.database.write() as con:
         plays.put(con, Play(project.id, source, rows_per_tick, label_delay_rows, True, now))
     return project
 
 
 def set_pace(
-    ctx: Context, user: User, project: Project, *, playing: bool, rows_per_tick: int | None = None,
-    label_delay_rows: int | None = None, now: datetime,
+    ctx: Context,
+    user: User,
+    project: Project,
+    *,
+    playing: bool,
+    rows_per_tick: int | None = None,
+    label_delay_rows: int | None = None,
+    now: datetime,
 ) -> None:
     """Go on playing, or pause; faster or slower. Raises Conflict when the project plays nothing."""
     auth.require(ctx, user, Role.OPERATOR)

@@ -13,7 +13,13 @@ from core.store import policies, projects
 
 
 def create(
-    ctx: Context, user: User, *, name: str, schema: Schema, source: str | None = None, policy: Policy | None = None,
+    ctx: Context,
+    user: User,
+    *,
+    name: str,
+    schema: Schema,
+    source: str | None = None,
+    policy: Policy | None = None,
     now: datetime,
 ) -> Project:
     """A new, empty project; its id is made from the name. Raises InvalidInput, Conflict (the name is taken)."""

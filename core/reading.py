@@ -86,13 +86,19 @@ def _parquet(stream: BinaryIO, name: str, chunk: int, max_rows: int) -> Iterator
         # Dictionary and run-length coding let a small file claim a few bytes and hold billions of values.
         rows = file.metadata.num_rows
         if rows > max_rows or rows * len(names) > MOST_CELLS:
-            raise InvalidRows(f"{name} holds {rows:,} rows of {len(names)} columns; at most {max_rows:,} rows and {MOST_CELLS:,} values can be taken")
+            raise InvalidRows(
+                f"{name} holds {rows:,} rows of {len(names)} columns; at most {max_rows:,} rows and {MOST_CELLS:,} values can be taken"
+            )
         if nested := [f.name for f in file.schema_arrow if pa.types.is_nested(f.type) or pa.types.is_binary(f.type)]:
-            raise InvalidRows(f"Column {nested[0]!r} of {name} holds lists or bytes. Give each value a column of its own")
+            raise InvalidRows(
+                f"Column {nested[0]!r} of {name} holds lists or bytes. Give each value a column of its own"
+            )
         for batch in file.iter_batches(batch_size=chunk):
             yield batch.to_pandas()
     except (pa.ArrowException, OSError) as error:
-        raise InvalidRows(f"{name} is not a whole Parquet file ({_short(error)}). Write it again, or upload a CSV") from None
+        raise InvalidRows(
+            f"{name} is not a whole Parquet file ({_short(error)}). Write it again, or upload a CSV"
+        ) from None
 
 
 # ---- CSV -----------------------------------------------------------------------------------------
@@ -110,7 +116,9 @@ def _csv(stream: BinaryIO, name: str, chunk: int, max_rows: int) -> Iterator[pd.
     delimiter = max(DELIMITERS, key=first[0].count)
     names = next(csv.reader([first[0]], delimiter=delimiter))
     check_names(names)
-    lines = _lines(io.TextIOWrapper(_Kept(stream), encoding=encoding, errors="strict", newline=""), len(names), delimiter, name)
+    lines = _lines(
+        io.TextIOWrapper(_Kept(stream), encoding=encoding, errors="strict", newline=""), len(names), delimiter, name
+    )
     next(lines)
     while True:
         try:

@@ -27,11 +27,22 @@ def _experiment(client: Any, project: str, artifacts: Path) -> str:
 
 
 def log(
-    tracking_uri: str, artifacts: Path, project: str, version: int, pipeline: Any, frame: pd.DataFrame, *, target: str,
-    params: Mapping[str, Any], metrics: tuple[Estimate, ...], tags: Mapping[str, str], seconds: float,
+    tracking_uri: str,
+    artifacts: Path,
+    project: str,
+    version: int,
+    pipeline: Any,
+    frame: pd.DataFrame,
+    *,
+    target: str,
+    params: Mapping[str, Any],
+    metrics: tuple[Estimate, ...],
+    tags: Mapping[str, str],
+    seconds: float,
 ) -> str:
     """Log the run and register its model; return the run's id. ``frame`` holds the training rows with the target."""
     import mlflow
+    import mlflow.data.pandas_dataset as datasets
     import sklearn
     from mlflow.models import infer_signature
 
@@ -51,7 +62,7 @@ def log(
                 for suffix, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high))
             }
         )
-        mlflow.log_input(mlflow.data.from_pandas(frame, name=f"{project}-v{version}", targets=target), context="training")
+        mlflow.log_input(datasets.from_pandas(frame, name=f"{project}-v{version}", targets=target), context="training")
         info = mlflow.sklearn.log_model(
             pipeline, name="model", signature=infer_signature(sample, pipeline.predict(sample)),
             registered_model_name=registered_name(project), pip_requirements=[f"scikit-learn=={sklearn.__version__}"],

@@ -2,16 +2,27 @@
 
 `infer` proposes; `conform` brings any frame into the canonical types of `records.Kind`, or says what is wrong, in
 which column, in which row, with the value. Pure: frames in, frames out.
+
+A value is read the same way whatever else is in its column, so that a file read in pieces, one row asked of the API
+and a whole Parquet file mean the same:
+
+* text is trimmed; 1, 1.0, "1" and "1.0" are the text "1", True and "TRUE" the text "true", "01" stays "01";
+* a comma in a number is a decimal comma, refused where it may as well part thousands;
+* a date is ISO 8601, day/month/year, day.month.year, day month-name year, or seconds or milliseconds since 1970.
+  Month/day/year is refused: no rule tells 03/04 from 04/03 in a single row.
 """
 
 import difflib
-import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from core.errors import InvalidInput, InvalidRows
 from core.records import Column, Kind, Schema, Task
@@ -19,12 +30,25 @@ from core.records import Column, Kind, Schema, Task
 MOST_COLUMNS = 500
 MOST_CLASSES = 50
 MOST_CATEGORIES = 1_000  # different texts in a column; beyond that it is an id, not a category
-LARGEST = 1e15  # a number beyond that is a fault of the feed, and trees would not see it
+LONGEST = 1_000  # characters of a category, label or id
+LARGEST = 1e15  # a number beyond that is a fault of the feed, and no float tells its neighbours apart
 FEW_NUMBERS = 20  # whole numbers with at most so many values, in a target, are classes
+FEW_ROWS = 30  # with fewer rows a column that does not vary, or counts up, may do so by chance
 SHOWN = 3
 
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NaT", "NULL", "null", "None")  # as pandas reads CSV
 TRUE, FALSE = {"true", "yes", "t", "y"}, {"false", "no", "f", "n"}
-DATE_FORMATS = ("ISO8601", "%d/%m/%Y", "%d/%m/%Y %H:%M", "%d.%m.%Y", "%m/%d/%Y", "%m/%d/%Y %H:%M", "%d %b %Y")
+TRUTHS = {**dict.fromkeys((*TRUE, "1"), 1.0), **dict.fromkeys((*FALSE, "0"), 0.0)}
+DAY_FIRST = ("%d/%m/%Y", "%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S")
+MONTH_FIRST = ("%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S")
+DATE_FORMATS = ("ISO8601", *DAY_FIRST, *(form.replace("/", ".") for form in DAY_FIRST), "%d %b %Y", "%d %B %Y")
+SECONDS, MILLISECONDS = (1e8, 4.2e9), (1e11, 4.2e12)  # 1973 to 2103: no year, and no date written as 20260131
+WHOLE = re.compile(r"([+-]?\d+)\.0+")
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+CLOCKS = re.compile(r"time|date|epoch|(^|_)(ts|at)$", re.IGNORECASE)
+ANSWERS = ("target", "label", "class", "outcome", "y")
+ISO_HINT = "Write dates as 2026-01-31 or 2026-01-31T09:30"
+
 Target = Literal["required", "optional", "none"]
 
 
@@ -38,29 +62,47 @@ class Inference:
 
 @dataclass(frozen=True)
 class Conformed:
-    """A frame in canonical types: ``features`` in schema order, the rest one line a row or None where not there."""
+    """A frame in canonical types: ``features`` in schema order, the rest one value a row, or None where not there.
+
+    ``labels`` are text (None where not there yet), or float64 for regression. ``ignored`` are columns left out.
+    """
 
     features: pd.DataFrame
     labels: "pd.Series[Any] | None" = None
     row_ids: "pd.Series[Any] | None" = None
     event_times: "pd.Series[Any] | None" = None
+    ignored: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 # ---- proposing -----------------------------------------------------------------------------------
 def infer(
-    frame: pd.DataFrame, *, target: str, task: Task | None = None, row_id: str | None = None,
+    frame: pd.DataFrame,
+    *,
+    target: str | None = None,
+    task: Task | None = None,
+    row_id: str | None = None,
     event_time: str | None = None,
 ) -> Inference:
-    """The schema these rows suggest. Raises InvalidInput, InvalidRows with one sentence and the way out."""
+    """The schema these rows suggest. Raises InvalidInput, InvalidRows with one sentence and the way out.
+
+    Without ``target`` it is the column called target, label, class, outcome or y, else the last one.
+
+    >>> infer(pd.DataFrame({"age": [31, 48], "city": ["Bern", "Riga"], "y": [0, 1]})).schema.names
+    ['age', 'city']
+    """
     check_names(frame.columns)
     if len(frame) < 2:
-        raise InvalidRows(f"{len(frame)} rows: too few to tell what the columns hold. Upload at least 2, better 100")
-    if target not in frame:
-        near = difflib.get_close_matches(target, list(frame.columns), n=3, cutoff=0.5)
-        hint = f"Did you mean {', '.join(map(repr, near))}?" if near else f"There are: {_some(frame.columns)}"
-        raise InvalidInput(f"There is no column {target!r} to predict. {hint}")
+        raise InvalidRows(
+            f"{_count(len(frame), 'row')}: too few to tell what the columns hold. Upload 2 at least, better 100"
+        )
     notes: list[str] = []
+    if target is None:
+        target = next((name for name in frame.columns if name.casefold() in ANSWERS), frame.columns[-1])
+        notes.append(f"{target}: taken as the answer to predict")
+    task, classes, more = _task(_column(frame, target, "to predict"), target, task)
+    notes += more
+    _check_row_id_and_time(frame, target, row_id, event_time)
     features, ignored = [], []
     for name in frame.columns:
         if name in (target, row_id, event_time):
@@ -73,11 +115,10 @@ def infer(
         else:
             features.append(Column(name, kind))
     if not features:
-        raise InvalidInput(f"Besides {target!r} no column can be a feature: {'; '.join(notes) or 'there is no other'}")
-    task, classes, more = _task(frame[target], target, task)
-    return Inference(
-        Schema(tuple(features), target, task, classes, row_id, event_time, tuple(ignored)), (*notes, *more)
-    )
+        why = "; ".join(note for note in notes if note.split(":")[0] in ignored) or "there is no other"
+        raise InvalidInput(f"Besides {target!r} no column can be a feature ({why}). Upload rows with features")
+    schema = Schema(tuple(features), target, task, classes, row_id, event_time, tuple(ignored))
+    return Inference(schema, tuple(notes))
 
 
 def check_names(names: Sequence[Any]) -> None:
@@ -85,130 +126,184 @@ def check_names(names: Sequence[Any]) -> None:
     if len(names) > MOST_COLUMNS:
         raise InvalidRows(f"{len(names):,} columns; at most {MOST_COLUMNS} can be taken. Leave out what is no feature")
     if not len(names):
-        raise InvalidRows("The file is empty: it has no columns. The first line names them")
-    texts = [str(name) for name in names]
-    if twice := sorted({name for name in texts if texts.count(name) > 1}):
-        raise InvalidRows(f"Column {twice[0]!r} is there {texts.count(twice[0])} times. Give each column a name of its own")
-    if any(not name.strip() for name in texts):
-        raise InvalidRows("A column has no name. Name every column in the first line")
+        raise InvalidRows("There are no columns. The first line of a file names them")
+    texts = [name.strip() if isinstance(name, str) else name for name in names]
+    if odd := [name for name in texts if not isinstance(name, str)]:
+        raise InvalidRows(f"Column {odd[0]!r} is named by a number or a date. Name every column with a text")
+    if any(not name for name in texts):
+        raise InvalidRows(f"Column number {texts.index('') + 1} has no name. Name every column in the first line")
+    if twice := [name for i, name in enumerate(texts) if name in texts[:i]]:
+        raise InvalidRows(
+            f"Column {twice[0]!r} is there {texts.count(twice[0])} times. Give each column a name of its own"
+        )
+
+
+def _column(frame: pd.DataFrame, name: str, what: str) -> "pd.Series[Any]":
+    if name in frame:
+        return frame[name]
+    near = difflib.get_close_matches(str(name), list(frame.columns), n=3, cutoff=0.5)
+    hint = f"Did you mean {_some(near)}?" if near else f"There are: {_some(frame.columns)}"
+    raise InvalidInput(f"There is no column {name!r} {what}. {hint}")
+
+
+def _check_row_id_and_time(frame: pd.DataFrame, target: str, row_id: str | None, event_time: str | None) -> None:
+    chosen = [name for name in (target, row_id, event_time) if name is not None]
+    if len(set(chosen)) < len(chosen):
+        raise InvalidInput("The answer, the row id and the time are three things: choose a different column for each")
+    faults: list[str] = []
+    for name, convert, what in ((row_id, _ids, "for the row id"), (event_time, _timestamps, "for the time")):
+        if name is not None:
+            _guarded(convert, _column(frame, name, what), name, faults)
+    if faults:
+        raise InvalidRows(f"{'; '.join(faults)}. Choose another column, or none")
 
 
 def _kind(values: "pd.Series[Any]") -> tuple[Kind | None, str]:
     """What the column holds, None if nothing a model can use, and a note for the user."""
-    known = values.dropna()
-    if known.empty:
+    try:
+        texts = _texts(_plain(values)).dropna()
+    except _Fault as fault:
+        return None, f"{fault}, so it is left out"
+    if texts.empty:
         return None, "has no value at all, so it is left out"
-    note = "has one value so far" if known.nunique() == 1 else ""
-    if pd.api.types.is_bool_dtype(known):
-        return Kind.BOOLEAN, note
-    if pd.api.types.is_datetime64_any_dtype(known):
-        return Kind.TIMESTAMP, note
-    if pd.api.types.is_numeric_dtype(known):
-        if _is_running_number(known):
-            return None, "is a running number, so it is left out"
-        return Kind.NUMERIC, note
-    texts = known.astype(str).str.strip()
-    lower = set(texts.str.lower().unique())
-    if lower <= TRUE | FALSE:
+    different = texts.nunique()
+    if different == 1 and len(texts) >= FEW_ROWS:
+        return None, f"holds nothing but {texts.iloc[0]!r}, so it is left out; choose a kind to keep it"
+    if pd.api.types.is_bool_dtype(values):
         return Kind.BOOLEAN, ""
-    if _numbers(texts).notna().all():
-        return Kind.NUMERIC, "decimal commas are read as points" if texts.str.contains(",", regex=False).any() else ""
-    times, how = _times(texts)
-    if times.notna().all():
-        return Kind.TIMESTAMP, how
-    share = float(_numbers(texts).notna().mean())
-    if share > 0.9:
-        wrong = texts[_numbers(texts).isna()].unique()[:SHOWN]
-        return Kind.CATEGORICAL, f"nearly all are numbers, but not {_some(wrong)}; correct them if it is to be a number"
-    if len(lower) > max(MOST_CATEGORIES, 0.5 * len(texts)) or (len(lower) == len(texts) and len(texts) > 50):
-        return None, f"has {len(lower):,} different texts: that is an id or free text, so it is left out"
-    return Kind.CATEGORICAL, note
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return Kind.TIMESTAMP, ""
+    numbers = _numbers(texts)
+    if numbers.notna().all():
+        comma = texts.str.contains(",", regex=False)
+        note = f"a comma is a decimal comma, {texts[comma].iloc[0]} is a little more than a whole" if comma.any() else ""
+        return _number_kind(numbers, str(values.name), note)
+    words = set(texts.str.lower().unique())
+    if words <= TRUE | FALSE and words & TRUE and words & FALSE:
+        return Kind.BOOLEAN, ""
+    if _times(texts).notna().all():
+        slashes = bool(texts.str.contains("/", regex=False).any())
+        return Kind.TIMESTAMP, "dates with slashes are read as day/month/year" if slashes else ""
+    if _times(texts, MONTH_FIRST).notna().all():
+        return None, f"holds dates as month/day/year, which can be mistaken, so it is left out. {ISO_HINT} to use it"
+    if numbers.notna().mean() > 0.9:
+        wrong = texts[numbers.isna()].unique()
+        return Kind.CATEGORICAL, f"nearly all are numbers, but not {_some(wrong)}; mend them if it is to be a number"
+    if different > MOST_CATEGORIES or (different > 0.5 * len(texts) and len(texts) > 50):
+        return None, f"has {different:,} different texts: an id or free text, so it is left out"
+    return Kind.CATEGORICAL, "" if different > 1 else "has one value so far"
 
 
-def _is_running_number(known: "pd.Series[Any]") -> bool:
-    return len(known) > 20 and bool((known.diff().iloc[1:] == 1).all())
+def _number_kind(numbers: "pd.Series[Any]", name: str, note: str) -> tuple[Kind | None, str]:
+    """What a column of numbers holds: times, a running number or id, or indeed numbers."""
+    whole, climbs = bool((numbers % 1 == 0).all()), bool((numbers.diff().iloc[1:] > 0).all())
+    if whole and any(numbers.between(*span).all() for span in (SECONDS, MILLISECONDS)) and (CLOCKS.search(name) or climbs):
+        unit = "seconds" if numbers.iloc[0] < MILLISECONDS[0] else "milliseconds"
+        return Kind.TIMESTAMP, f"read as {unit} since 1970"
+    if whole and climbs and len(numbers) >= FEW_ROWS:
+        return None, "counts up from row to row as an id does, so it is left out; choose a kind to keep it"
+    return Kind.NUMERIC, note if numbers.nunique() > 1 else "has one value so far"
 
 
 def _task(values: "pd.Series[Any]", target: str, task: Task | None) -> tuple[Task, tuple[str, ...], list[str]]:
-    known = values.dropna()
+    try:
+        known = _texts(_plain(values)).dropna()
+    except _Fault as fault:
+        raise InvalidRows(f"{target!r} {fault}. Choose another column to predict") from None
     if known.empty:
-        raise InvalidRows(f"The answers in {target!r} are all missing. Choose another column, or upload rows with answers")
-    classes = sorted(set(_texts(known)), key=_by_number)
-    if len(classes) == 1:
-        raise InvalidRows(f"{target!r} has one answer only, {classes[0]!r}: there is nothing to learn. Upload rows with others too")
+        raise InvalidRows(
+            f"The answers in {target!r} are all missing. Choose another column, or upload rows with answers"
+        )
+    counts = known.value_counts()
+    if len(counts) == 1:
+        raise InvalidRows(
+            f"{target!r} has one answer only, {counts.index[0]!r}: there is nothing to learn. "
+            "Upload rows with other answers too"
+        )
+    numbers = _numbers(known)
     if task is None:
-        whole = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
-        many = len(classes) > FEW_NUMBERS or bool((pd.to_numeric(known, errors="coerce") % 1 != 0).any()) if whole else False
-        task = Task.REGRESSION if many else Task.BINARY if len(classes) == 2 else Task.MULTICLASS
+        amounts = numbers.notna().all() and (len(counts) > FEW_NUMBERS or bool((numbers % 1 != 0).any()))
+        task = Task.REGRESSION if amounts else Task.BINARY if len(counts) == 2 else Task.MULTICLASS
     if task is Task.REGRESSION:
-        numbers = _numbers(known.astype(str)) if known.dtype == object or isinstance(known.dtype, pd.StringDtype) else known
-        if pd.to_numeric(numbers, errors="coerce").isna().any():
-            raise InvalidRows(f"{target!r} holds texts such as {_some(_texts(known)[:SHOWN])}: they cannot be predicted as a number")
+        if (bad := numbers.isna()).any():
+            raise InvalidRows(
+                f"{target!r} holds texts such as {_some(known[bad].unique(), SHOWN)}: they cannot be predicted as a "
+                "number. Choose a classification task, or mend them"
+            )
         return task, (), []
-    if len(classes) > MOST_CLASSES:
-        raise InvalidRows(f"{target!r} has {len(classes):,} different answers; at most {MOST_CLASSES} can be told apart. Is it a number to predict, or an id?")
-    if task is Task.BINARY and len(classes) != 2:
-        raise InvalidRows(f"{target!r} has {len(classes)} answers ({_some(classes)}), not two: choose multiclass")
-    rare = [name for name in classes if (_texts(known) == name).sum() < 5]
-    return task, tuple(classes), [f"{target}: few rows with the answer {_some(rare)}"] if rare else []
+    if len(counts) > MOST_CLASSES:
+        number = numbers.notna().all()
+        way = "It holds numbers: choose regression" if number else "Is it an id or free text? Choose another column"
+        raise InvalidRows(
+            f"{target!r} has {len(counts):,} different answers; at most {MOST_CLASSES} can be told apart. {way}"
+        )
+    if task is Task.BINARY and len(counts) != 2:
+        raise InvalidRows(f"{target!r} has {len(counts)} answers ({_some(counts.index)}), not two. Choose multiclass")
+    classes = tuple(sorted(counts.index, key=_by_number))
+    rare = [name for name in classes if counts[name] < 5]
+    return task, classes, [f"{target}: fewer than 5 rows with the answer {_some(rare)}"] if rare else []
 
 
 # ---- holding to it -------------------------------------------------------------------------------
 def conform(frame: pd.DataFrame, schema: Schema, *, with_target: Target) -> Conformed:
     """The frame in canonical types. Raises InvalidRows with everything that is wrong, column by column.
 
-    Columns the schema does not know are left out with a warning; unseen categories and missing values are fine.
+    Columns the schema does not know are left out with a warning; unseen categories and missing values are fine, also
+    a missing label, which is one that has not come yet. Rows are counted from 1 in messages, by the frame's index if
+    that is whole numbers from 0, so that a piece of a file names the row of the file.
     """
     check_names(frame.columns)
+    frame = frame.rename(columns=str.strip)
     if frame.empty:
         raise InvalidRows("There are no rows in it. The first line names the columns, the rows follow")
-    absent = [name for name in schema.names if name not in frame]
-    if with_target == "required" and schema.target not in frame:
-        absent.append(schema.target)
-    if absent:
-        near = difflib.get_close_matches(absent[0], [str(c) for c in frame.columns], n=1, cutoff=0.6)
-        hint = f" Is {near[0]!r} meant?" if near and near[0] not in schema.names else ""
-        raise InvalidRows(f"Missing columns: {_some(absent)}. Every feature of the schema must be there; leave a value empty if unknown.{hint}")
+    _check_present(frame, schema, with_target)
     faults: list[str] = []
-    done = {
-        column.name: _guarded(CONVERT[column.kind], frame[column.name], column.name, faults) for column in schema.features
-    }
-    labels = None
-    if with_target != "none" and schema.target in frame:
-        labels = _guarded(lambda values: _labels(values, schema), frame[schema.target], schema.target, faults)
-    row_ids = event_times = None
-    if schema.row_id is not None and schema.row_id in frame:
-        row_ids = _guarded(_ids, frame[schema.row_id], schema.row_id, faults)
-    if schema.event_time is not None and schema.event_time in frame:
-        event_times = _guarded(_timestamps, frame[schema.event_time], schema.event_time, faults)
+
+    def of(name: str | None, convert: "Callable[[pd.Series[Any]], pd.Series[Any]]") -> "pd.Series[Any] | None":
+        return None if name is None or name not in frame else _guarded(convert, frame[name], name, faults)
+
+    features = {column.name: of(column.name, CONVERT[column.kind]) for column in schema.features}
+    labels = of(schema.target, lambda values: _labels(values, schema)) if with_target != "none" else None
+    row_ids, event_times = of(schema.row_id, _ids), of(schema.event_time, _timestamps)
     if faults:
-        raise InvalidRows("Nothing was stored. " + "; ".join(faults[:10]))
+        more = f"; and {len(faults) - 10} more columns" if len(faults) > 10 else ""
+        raise InvalidRows(f"Nothing was taken, these rows do not fit the schema: {'; '.join(faults[:10])}{more}")
     known = {*schema.names, schema.target, schema.row_id, schema.event_time, *schema.ignored}
-    extra = [name for name in frame.columns if name not in known]
+    extra = tuple(name for name in frame.columns if name not in known)
     warnings = (f"Columns the schema does not know are left out: {_some(extra)}",) if extra else ()
-    return Conformed(pd.DataFrame(done, index=frame.index).reset_index(drop=True), labels, row_ids, event_times, warnings)
+    return Conformed(pd.DataFrame(features), labels, row_ids, event_times, extra, warnings)
 
 
 def label_text(values: "pd.Series[Any]", schema: Schema) -> "pd.Series[Any]":
-    """Labels as the text they are stored as, None where missing. Raises InvalidRows for a value that cannot be one."""
+    """Labels as the text they are stored as, None where missing. Raises InvalidRows for a value that cannot be one.
+
+    >>> schema = Schema((), "y", Task.BINARY, ("0", "1"))
+    >>> label_text(pd.Series([1.0, 0.0, None]), schema).tolist()
+    ['1', '0', None]
+    """
     faults: list[str] = []
     found = _guarded(lambda column: _labels(column, schema), values, schema.target, faults)
-    if faults or found is None:
-        raise InvalidRows("Nothing was stored. " + "; ".join(faults))
-    if schema.task.is_classification:
-        return found
-    return pd.Series([None if math.isnan(v) else repr(v) for v in found.tolist()], dtype=object)
+    if found is None:
+        raise InvalidRows(f"Nothing was taken, these labels do not fit the schema: {faults[0]}")
+    if not schema.task.is_classification:
+        found = pd.Series([None if value != value else repr(value) for value in found.tolist()], dtype=object)
+    return found.set_axis(values.index)
 
 
 def id_text(value: object) -> str:
-    """A row id as text: the same whether it was read as 7, 7.0 or "7".
+    """A value as canonical text: the same whether it was read as 7, 7.0, "7" or " 7.0".
 
-    >>> id_text(7.0), id_text(" a7 ")
-    ('7', 'a7')
+    >>> id_text(7.0), id_text(" a7 "), id_text("007"), id_text(True)
+    ('7', 'a7', '007', 'true')
     """
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value).strip()
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, (float, np.floating, Decimal)):
+        return str(int(value)) if np.isfinite(float(value)) and value % 1 == 0 else repr(float(value))
+    text = str(value).strip()
+    if (whole := WHOLE.fullmatch(text)) is not None:
+        return whole[1]
+    return text.lower() if text.lower() in ("true", "false") else text
 
 
 class _Fault(Exception):
@@ -219,127 +314,177 @@ class _Fault(Exception):
         self.rows = rows
 
 
+def _check_present(frame: pd.DataFrame, schema: Schema, with_target: Target) -> None:
+    needed = [*schema.names, *([schema.target] if with_target == "required" else [])]
+    if not (absent := [name for name in needed if name not in frame]):
+        return
+    strangers = [name for name in frame.columns if name not in needed]
+    near = difflib.get_close_matches(absent[0], strangers, n=1, cutoff=0.6)
+    hint = f" Is {near[0]!r} meant to be {absent[0]!r}?" if near else ""
+    raise InvalidRows(
+        f"Missing columns: {_some(absent)}. Every column of the schema must be there; leave a value empty where it is "
+        f"not known.{hint}"
+    )
+
+
 def _guarded(
-    convert: Callable[["pd.Series[Any]"], "pd.Series[Any]"], values: "pd.Series[Any]", name: str, faults: list[str]
+    convert: "Callable[[pd.Series[Any]], pd.Series[Any]]", values: "pd.Series[Any]", name: str, faults: list[str]
 ) -> "pd.Series[Any] | None":
+    """The column converted, numbered from 0; or None, and ``faults`` has one more."""
+    numbers = values.index if pd.api.types.is_integer_dtype(values.index) else range(len(values))
     values = values.reset_index(drop=True)
     try:
-        return convert(values)
+        return convert(_plain(values))
     except _Fault as fault:
         if fault.rows is None:
-            faults.append(f"{name}: {fault}")
+            faults.append(f"{name} {fault}")
             return None
         where = np.flatnonzero(fault.rows.to_numpy())
-        examples = ", ".join(f"{values.iloc[i]!r} in row {i + 1}" for i in where[:SHOWN])
-        faults.append(f"{name}: {fault} ({examples}{f' and {len(where) - SHOWN} more' if len(where) > SHOWN else ''})")
+        examples = ", ".join(f"{_shown(values.iloc[i])} in row {numbers[i] + 1:,}" for i in where[:SHOWN])
+        more = f" and {len(where) - SHOWN:,} more" if len(where) > SHOWN else ""
+        faults.append(f"{name} {fault}: {examples}{more}")
         return None
+
+
+def _plain(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """The values without dictionary coding. Raises _Fault for values that are none: lists, objects, bytes."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.astype(values.cat.categories.dtype)
+    if values.dtype == object and (bad := values.map(lambda v: isinstance(v, NO_VALUES))).any():
+        raise _Fault("holds lists, objects or bytes where one value is expected", bad)
+    return values
+
+
+NO_VALUES = (list, dict, set, tuple, bytes, bytearray, np.ndarray)
 
 
 def _numeric(values: "pd.Series[Any]") -> "pd.Series[Any]":
     if pd.api.types.is_datetime64_any_dtype(values):
         raise _Fault("holds dates where numbers are expected")
-    if not pd.api.types.is_numeric_dtype(values):
-        texts = values.astype("string").str.strip().replace("", pd.NA)
-        numbers = _numbers(texts.dropna().astype(str)).reindex(values.index)
-        if (bad := numbers.isna() & texts.notna()).any():
-            raise _Fault("text where a number is expected", bad)
-        values = numbers
-    found = values.astype("float64")
-    if (bad := np.isinf(found) | (found.abs() > LARGEST)).any():
-        raise _Fault("infinite, or larger than 1e15", bad)
+    if pd.api.types.is_numeric_dtype(values):
+        found = values.astype("float64")
+    else:
+        if values.dtype == object:
+            values = values.map(lambda v: int(v) if isinstance(v, (bool, np.bool_)) else v)
+        found = _numbers(values)
+        if (bad := found.isna() & ~_is_missing(values)).any():
+            comma = values[bad].astype(str).str.contains(",", regex=False).any()
+            raise _Fault("holds text where a number is expected" + COMMA_HINT * bool(comma), bad)
+    if (bad := found.abs() > LARGEST).any():
+        raise _Fault("is infinite or larger than 1e15 (leave it empty if it is not known)", bad)
     return found
 
 
+COMMA_HINT = " (write 1234.5: a comma may part thousands or decimals)"
+
+
 def _boolean(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values):
-        found = values.astype("float64")
-        if (bad := ~(found.isna() | found.isin((0.0, 1.0)))).any():
-            raise _Fault("neither true nor false", bad)
-        return found
-    lower = values.astype("string").str.strip().str.lower().replace("", pd.NA)
-    found = lower.map({**dict.fromkeys((*TRUE, "1", "1.0"), 1.0), **dict.fromkeys((*FALSE, "0", "0.0"), 0.0)})
-    if (bad := lower.notna() & found.isna()).any():
-        raise _Fault("neither true nor false", bad)
+    texts = _texts(values).str.lower()
+    found = texts.map(TRUTHS)
+    if (bad := texts.notna() & found.isna()).any():
+        raise _Fault("is neither true nor false", bad)
     return found.astype("float64")
-
-
-def _categorical(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    texts = _texts(values)
-    return texts.where(texts.notna() & (texts != ""), None)
 
 
 def _timestamps(values: "pd.Series[Any]") -> "pd.Series[Any]":
     if pd.api.types.is_datetime64_any_dtype(values):
         return pd.to_datetime(values, utc=True).astype("datetime64[us, UTC]")
-    if pd.api.types.is_numeric_dtype(values):
-        seconds = values.astype("float64")
-        if (bad := seconds.notna() & ~seconds.between(0, 4.2e9)).any():
-            raise _Fault("no time in seconds since 1970", bad)
-        return pd.to_datetime(seconds, unit="s", utc=True).astype("datetime64[us, UTC]")
-    texts = values.astype("string").str.strip().replace("", pd.NA)
-    known = texts.dropna().astype(str)
-    times, _ = _times(known)
-    found = times.reindex(values.index)
-    if (bad := texts.notna() & found.isna()).any():
-        raise _Fault("no date in one format (2026-01-31, 31/01/2026, 31.01.2026 or 01/31/2026, the same in all rows)", bad)
+    number = pd.api.types.is_numeric_dtype(values)
+    seconds = values.astype("float64") if number else _numbers(values)
+    since = seconds.where(seconds.between(*SECONDS), (seconds / 1000).where(seconds.between(*MILLISECONDS)))
+    found = pd.to_datetime(since, unit="s", utc=True).astype("datetime64[us, UTC]")
+    if not number and (left := seconds.isna() & ~_is_missing(values)).any():
+        found = found.where(~left, _times(values[left].map(lambda v: str(v).strip())).reindex(values.index))
+    if (bad := found.isna() & ~_is_missing(values)).any():
+        raise _Fault(f"is no date this can read. {ISO_HINT}; with slashes it is day/month/year", bad)
     return found.astype("datetime64[us, UTC]")
-
-
-CONVERT: dict[Kind, Callable[["pd.Series[Any]"], "pd.Series[Any]"]] = {
-    Kind.NUMERIC: _numeric,
-    Kind.BOOLEAN: _boolean,
-    Kind.CATEGORICAL: _categorical,
-    Kind.TIMESTAMP: _timestamps,
-}
 
 
 def _labels(values: "pd.Series[Any]", schema: Schema) -> "pd.Series[Any]":
     if not schema.task.is_classification:
         return _numeric(values)
-    texts = _categorical(values)
+    texts = _texts(values)
     if (bad := texts.notna() & ~texts.isin(schema.classes)).any():
-        raise _Fault(f"not one of the answers this project knows, {_some(schema.classes)}", bad)
+        raise _Fault(f"is none of the answers this project knows, {_some(schema.classes)}", bad)
     return texts
 
 
 def _ids(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    texts = _texts(values)
-    if (bad := texts.isna() | (texts == "")).any():
-        raise _Fault("row id is empty", bad)
-    if (bad := texts.duplicated(keep="first")).any():
-        raise _Fault("row id is there twice", bad)
+    texts = _texts(values, missing=("",))
+    if (bad := texts.isna()).any():
+        raise _Fault("is empty, and every row needs its id", bad)
+    if (bad := texts.duplicated()).any():
+        raise _Fault("holds an id that was there before", bad)
     return texts
 
 
-def _texts(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Values as trimmed text, the same for 1, 1.0 and "1", for True and "true"; None where missing."""
-    if pd.api.types.is_bool_dtype(values):
-        return values.map({True: "true", False: "false"}).astype(object)
+# ---- reading values ------------------------------------------------------------------------------
+def _texts(values: "pd.Series[Any]", missing: Iterable[str] = MISSING) -> "pd.Series[Any]":
+    """Canonical text of each value (see `id_text`) as objects, None where missing.
+
+    Each different value is turned once; only in a column of mixed objects is 1 not to be taken for True.
+    """
+    if values.dtype == object:
+        texts = [None if gone else id_text(value) for value, gone in zip(values, values.isna(), strict=True)]
+        codes, different = np.arange(len(texts)), texts
+    else:
+        codes, uniques = pd.factorize(values)
+        different = [id_text(value) for value in uniques]
+    gone = frozenset(missing)
+    table = np.array([*(None if text in gone else text for text in different), None], dtype=object)
+    found = pd.Series(table[codes], index=values.index, dtype=object, name=values.name)
+    if any(len(text) > LONGEST for text in table if text is not None):
+        raise _Fault(f"holds a text of more than {LONGEST:,} characters", found.map(len, na_action="ignore") > LONGEST)
+    return found
+
+
+CONVERT: "dict[Kind, Callable[[pd.Series[Any]], pd.Series[Any]]]" = {
+    Kind.NUMERIC: _numeric,
+    Kind.BOOLEAN: _boolean,
+    Kind.CATEGORICAL: _texts,
+    Kind.TIMESTAMP: _timestamps,
+}
+
+
+def _is_missing(values: "pd.Series[Any]") -> "pd.Series[Any]":
     if pd.api.types.is_numeric_dtype(values):
-        numbers = values.astype("float64")
-        known = numbers.dropna()
-        whole = bool((known % 1 == 0).all()) and bool((known.abs() < LARGEST).all())
-        texts = known.astype("int64").astype(str) if whole else known.map(lambda v: str(int(v)) if v == int(v) else repr(v)) if np.isfinite(known).all() else known.map(repr)
-        return texts.astype(object).reindex(values.index).where(numbers.notna(), None)
-    texts = values.astype("string").str.strip()
-    return texts.astype(object).where(texts.notna(), None)
+        return values.isna()
+    return values.isna() | values.astype(str).str.strip().isin(MISSING)
 
 
-def _numbers(texts: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Texts as numbers, NaN where they are none; a decimal comma counts where no text has a point."""
-    if texts.str.contains(",", regex=False).any() and not texts.str.contains(".", regex=False).any():
-        texts = texts.str.replace(",", ".", regex=False)
-    return pd.to_numeric(texts, errors="coerce")
+def _numbers(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Texts as float64, NaN where they are no numbers.
+
+    Where all are numbers as a computer writes them Arrow reads them, without an object a value.
+    """
+    if values.dtype == object:
+        values = values.map(id_text, na_action="ignore")
+    texts = pc.utf8_trim_whitespace(pa.array(values, pa.large_string(), from_pandas=True))
+    texts = pc.if_else(pc.is_in(texts, pa.array(MISSING, pa.large_string())), None, texts)
+    try:
+        found = pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        found = pd.to_numeric(_with_points(texts.to_pandas().astype(object)), errors="coerce").to_numpy("float64")
+    return pd.Series(found, index=values.index, dtype="float64", name=values.name)
 
 
-def _times(texts: "pd.Series[Any]") -> "tuple[pd.Series[Any], str]":
-    """Texts as times in UTC, all in one format, NaT where they do not fit it; and a note on what was assumed."""
-    for form in DATE_FORMATS:
-        times = pd.to_datetime(texts, format=form, utc=True, errors="coerce")
-        if times.notna().all() and len(times):
-            assumed = "read as day/month/year" if form.startswith("%d/") else "read as month/day/year" if form.startswith("%m/") else ""
-            return times, assumed
-    return pd.Series(pd.NaT, index=texts.index, dtype="datetime64[us, UTC]"), ""
+def _with_points(texts: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Decimal commas as points, unless all that have a comma might as well be parted thousands."""
+    comma = texts.str.contains(",", regex=False, na=False)
+    if not comma.any() or texts[comma].map(lambda text: THOUSANDS.fullmatch(text) is not None).all():
+        return texts
+    return texts.where(~comma, texts.str.replace(",", ".", regex=False))
+
+
+def _times(texts: "pd.Series[Any]", formats: Sequence[str] = DATE_FORMATS) -> "pd.Series[Any]":
+    """Texts as times in UTC, NaT where no format fits. A time without a zone is UTC."""
+    found = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[us, UTC]")
+    for form in formats:
+        if not (left := found.isna()).any():
+            break
+        times = pd.to_datetime(texts[left].astype(str), format=form, utc=True, errors="coerce")
+        found[left] = times.astype("datetime64[us, UTC]")
+    return found
 
 
 def _by_number(text: str) -> tuple[int, float, str]:
@@ -349,6 +494,16 @@ def _by_number(text: str) -> tuple[int, float, str]:
         return (1, 0.0, text)
 
 
-def _some(names: Any, most: int = 5) -> str:
-    listed = [str(name) for name in names]
-    return ", ".join(repr(name) for name in listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+def _some(names: Iterable[Any], most: int = 5) -> str:
+    listed = [_shown(name) for name in names]
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most:,} more" if len(listed) > most else "")
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, str):
+        return str(value)[:40]
+    return repr(value if len(value) <= 40 else value[:39] + "…")
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -8,7 +8,6 @@ from core.context import Context
 from core.errors import ContinualError
 from core.settings import load, quiet_libraries
 
-
 _process: dict = sys.__dict__.setdefault("_continual_ml", {})  # type: ignore[type-arg]
 
 
@@ -44,5 +43,13 @@ def show_once(made: auth.Made, port: int) -> None:
         lines += [f"  API token    {made.token}"]
     if lines:
         bar = "-" * 72
-        text = "\n".join([bar, "  Continual ML is set up. This is shown once: keep it.", *lines, f"  at           http://localhost:{port}", bar])
+        text = "\n".join(
+            [
+                bar,
+                "  Continual ML is set up. This is shown once: keep it.",
+                *lines,
+                f"  at           http://localhost:{port}",
+                bar,
+            ]
+        )
         print(text, file=sys.stderr, flush=True)  # noqa: T201

@@ -45,7 +45,9 @@ def verify(model: ModelVersion, data_dir: Path) -> Path:
     if not path.resolve().is_relative_to(data_dir.resolve()) or not path.is_file():
         raise ModelCorrupt(f"The file of version {model.version} of {model.project} is missing. {way_out}")
     if sha256(path) != model.sha256:
-        raise ModelCorrupt(f"The file of version {model.version} of {model.project} is not what was registered. {way_out}")
+        raise ModelCorrupt(
+            f"The file of version {model.version} of {model.project} is not what was registered. {way_out}"
+        )
     return path
 
 

@@ -30,8 +30,19 @@ PR_SET_PDEATHSIG = 1
 
 
 def fit(
-    ctx: Context, hand: "Worker", project: Project, features: pd.DataFrame, labels: "pd.Series[Any]", *, version: int, first: int,
-    last: int, estimator: str, seed: int, now: datetime, progress: Callable[[str], None] = lambda text: None,
+    ctx: Context,
+    hand: "Worker",
+    project: Project,
+    features: pd.DataFrame,
+    labels: "pd.Series[Any]",
+    *,
+    version: int,
+    first: int,
+    last: int,
+    estimator: str,
+    seed: int,
+    now: datetime,
+    progress: Callable[[str], None] = lambda text: None,
     score: bool = True,
 ) -> tuple[ModelVersion, bytes]:
     """A new version fitted on these labelled rows (positions in ``[first, last)``), and the drift reference of them.
@@ -133,7 +144,11 @@ class Worker:
             )
         if error is not None:
             raise TrainingFailed(f"The fit failed: {error}")
-        how = f"was killed by {signal.Signals(-code).name} (often: not enough memory)" if code < 0 else f"ended with code {code}"
+        how = (
+            f"was killed by {signal.Signals(-code).name} (often: not enough memory)"
+            if code < 0
+            else f"ended with code {code}"
+        )
         raise TrainingFailed(f"The worker process {how}. The champion stays")
 
     def close(self) -> int:

@@ -37,7 +37,14 @@ def request_import(
 
 
 def import_file(
-    ctx: Context, user: User, project: Project, upload: str, *, name: str, labels_only: bool, now: datetime,
+    ctx: Context,
+    user: User,
+    project: Project,
+    upload: str,
+    *,
+    name: str,
+    labels_only: bool,
+    now: datetime,
     progress: Callable[[str], None],
 ) -> str:
     """Read and store an uploaded file, all of it or nothing; returns what became of it, in a sentence."""
@@ -62,7 +69,9 @@ def import_file(
 
         receipt = ingest.ingest(ctx, user, project, counted(), source=name, now=now)
         notes = "".join(f". {warning}" for warning in receipt.warnings)
-        return f"{receipt.rows:,} rows stored, {receipt.labels:,} with their label, {receipt.answered:,} answered{notes}"
+        return (
+            f"{receipt.rows:,} rows stored, {receipt.labels:,} with their label, {receipt.answered:,} answered{notes}"
+        )
     finally:
         path.unlink(missing_ok=True)
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import pandas as pd
 import streamlit as st
 
-from core import alerting, policy, projects, runs
+from core import alerting, projects, runs
+from core.policy import PRESETS, Approval, Policy
 from core.records import Project, Role, User
 from jobs import JOBS
 from pages import ui
@@ -55,20 +55,50 @@ def history() -> None:
     )  # fmt: skip
 
 
+def in_words(policy: Policy) -> str:
+    """What the policy does, in sentences."""
+    when = [
+        "when the champion's loss rises above what chance explains" if policy.on_performance else "",
+        f"when it is old, {policy.longest_period} windows at the latest" if policy.on_age else "",
+        f"when drift lasts for {policy.drift_checks} checks" if policy.on_drift else "",
+        f"after {policy.after_labels:,} new labels" if policy.after_labels else "",
+    ]
+    gates = {
+        "veto": "unless it is significantly worse", "superiority": "if it is significantly better", "none": "without a gate"
+    }  # fmt: skip
+    return (
+        f"A **{policy.name}** policy. Every {policy.window_rows:,} rows are judged; drift cries wolf in at most "
+        f"{policy.drift_budget:.0%} of checks. "
+        + (
+            f"A challenger is trained {' or '.join(word for word in when if word)}. "
+            if policy.retrains
+            else "Nothing is retrained. "
+        )
+        + f"It takes over {gates.get(policy.gate, policy.gate)}"
+        + (", once a person approves." if policy.approval is Approval.MANUAL else ".")
+    )
+
+
 def judges(user: User, project: Project) -> None:
     """The policy in words and numbers; a change makes a new version."""
     version, current = projects.policy(ui.ctx(), project.id)
-    st.caption(f"Policy version {version} of project {ui.md(project.name)}. Every decision names the version that made it.")
-    st.markdown(policy.describe(current))
+    st.caption(
+        f"Policy version {version} of project {ui.md(project.name)}. Every decision names the version that made it."
+    )
+    st.markdown(in_words(current))
     with st.form("policy"):
-        preset = st.selectbox("Preset", list(policy.PRESETS), index=list(policy.PRESETS).index(current.name)
-                              if current.name in policy.PRESETS else 0)  # fmt: skip
+        preset = st.selectbox("Preset", list(PRESETS), index=list(PRESETS).index(current.name)
+                              if current.name in PRESETS else 0)  # fmt: skip
         approval = st.selectbox("Promotion", ["automatic", "manual"], index=int(current.approval == "manual"))
-        budget = st.slider("False alarms: at most this many in 100 checks", 1, 20, max(1, round(current.drift_budget * 100)))
+        budget = st.slider(
+            "False alarms: at most this many in 100 checks", 1, 20, max(1, round(current.drift_budget * 100))
+        )
         window = st.number_input("Rows a window", 50, 100_000, current.window_rows, step=50)
         if st.form_submit_button("Judge by this from now on", type="primary"):
             with ui.told():
-                changed = replace(policy.PRESETS[preset], approval=approval, drift_budget=budget / 100, window_rows=int(window))
+                changed = replace(
+                    PRESETS[preset], approval=Approval(approval), drift_budget=budget / 100, window_rows=int(window)
+                )
                 made = projects.set_policy(ui.ctx(), user, project.id, changed, datetime.now(UTC))
                 st.success(f"Policy version {made} is in force from the next check on.")
 

@@ -26,7 +26,9 @@ def stored(project: Project) -> None:
         newest = rows.span(con, project.id, project.schema, max(count - 100, 0), count)
     grid = st.grid(4, min_column_width=165, gap="small")
     grid.metric("Rows", f"{count:,}", border=True)
-    grid.metric("Labels", f"{labelled:,}", f"{labelled / count:.0%} of rows" if count else None, delta_color="off", border=True)
+    grid.metric(
+        "Labels", f"{labelled:,}", f"{labelled / count:.0%} of rows" if count else None, delta_color="off", border=True
+    )
     grid.metric("Labels waiting for their row", f"{waiting:,}", border=True)
     grid.metric("Labels in conflict", f"{len(conflicts):,}", border=True)
     with ui.card(st, "What came in?"):
@@ -41,7 +43,9 @@ def stored(project: Project) -> None:
         with ui.card(st, "The newest rows"):
             st.dataframe(newest.iloc[::-1], height=240)
     if len(conflicts):
-        with ui.card(st, "Labels that were offered and not taken", "The first label of a row stands; look which is true."):
+        with ui.card(
+            st, "Labels that were offered and not taken", "The first label of a row stands; look which is true."
+        ):
             st.dataframe(conflicts, hide_index=True, height=200)
     with ui.card(st, "Schema"):
         st.dataframe(
@@ -60,7 +64,9 @@ def generate(user: User) -> None:
         count = st.number_input("Rows", 10, 100_000, 4000, step=500)
         seed = st.number_input("Seed", 0, 1_000_000, 0)
         drift = st.selectbox("Drift", DRIFTS)
-        what = st.selectbox("What drifts", WHAT, help="Covariate: the inputs. Label: how often each answer. Concept: the rule.")
+        what = st.selectbox(
+            "What drifts", WHAT, help="Covariate: the inputs. Label: how often each answer. Concept: the rule."
+        )
         start = st.slider("Drift starts at this share of the rows", 0.0, 1.0, 0.5)
         magnitude = st.slider("How strong", 0.0, 3.0, 1.0)
         sent = st.form_submit_button("Generate rows", type="primary")
@@ -73,7 +79,9 @@ def generate(user: User) -> None:
                 magnitude=magnitude, now=now,
             )  # fmt: skip
             ui.choose(target.id)
-            st.success(f"{receipt.rows:,} rows stored, {receipt.labels:,} with their label, {receipt.answered:,} answered.")
+            st.success(
+                f"{receipt.rows:,} rows stored, {receipt.labels:,} with their label, {receipt.answered:,} answered."
+            )
 
 
 def upload(user: User, project: Project | None) -> None:
@@ -112,11 +120,13 @@ def new_project(user: User, file, shown: pd.DataFrame) -> None:  # type: ignore[
         disabled=["column"], hide_index=True, key=f"schema-{target}",
     )  # fmt: skip
     task = st.selectbox("Task", list(Task), index=list(Task).index(inference.schema.task))
-    row_id = st.selectbox("Column with the row's id", [None, *shown.columns], format_func=lambda c: c or "none: number them")
+    row_id = st.selectbox(
+        "Column with the row's id", [None, *shown.columns], format_func=lambda c: c or "none: number them"
+    )
     name = st.text_input("Name of the project", value=file.name.rsplit(".", 1)[0][:60])
     if st.button("Create the project and store these rows", type="primary"):
         now = datetime.now(UTC)
-        schema = confirmed(inference.schema, edited, Task(task), row_id, shown)
+        schema = confirmed(inference.schema, edited, task or inference.schema.task, row_id, shown)
         project = projects.create(ui.ctx(), user, name=name, schema=schema, now=now)
         watch(uploads.request_import(ui.ctx(), user, project, file, file.name, now=now))
         ui.choose(project.id)
@@ -145,8 +155,9 @@ def record_labels(user: User, project: Project) -> None:
     file = st.file_uploader("Labels", type=["csv", "tsv", "txt", "parquet", "pq"], key="labels")
     if file is not None and st.button("Record these labels", type="primary"):
         with ui.told():
-            run = uploads.request_import(ui.ctx(), user, project, file, file.name, labels_only=True, now=datetime.now(UTC))
-            st.session_state["label_run"] = run
+            st.session_state["label_run"] = uploads.request_import(
+                ui.ctx(), user, project, file, file.name, labels_only=True, now=datetime.now(UTC)
+            )
     if (run := st.session_state.get("label_run")) is not None:
         ui.run_progress(run)
     with st.form("one_label", clear_on_submit=True):

@@ -47,7 +47,9 @@ def detail(decision: int) -> None:
         return
     ui.page_head(f"Decision {entry.id}")
     ui.verdict(*ui.LOOK[entry.action], " ".join(reasons.sentence(reason) for reason in entry.reasons))
-    st.caption(f"{ui.when(entry.decided_at)} · window {entry.window_number} · policy version {entry.policy_version} · by {ui.md(entry.actor)}")
+    st.caption(
+        f"{ui.when(entry.decided_at)} · window {entry.window_number} · policy version {entry.policy_version} · by {ui.md(entry.actor)}"
+    )
     if entry.nearest_flip:
         with ui.card(st, "What would have changed it?"):
             st.markdown(reasons.sentence(entry.nearest_flip))

@@ -42,7 +42,9 @@ def train(user: User, project: Project) -> None:
                 st.session_state["retrain_run"] = runs.request(
                     ui.ctx(), user, "retrain", project.id, arguments, now=datetime.now(UTC)
                 )
-    st.caption("A challenger is fitted in a worker process and compared with the champion on rows neither was trained on.")
+    st.caption(
+        "A challenger is fitted in a worker process and compared with the champion on rows neither was trained on."
+    )
     if (run := st.session_state.get("retrain_run")) is not None:
         ui.run_progress(run)
 

@@ -14,8 +14,12 @@ def drift(project: Project) -> None:
     if scores.empty:
         st.info("No window has been judged yet. Drift is judged whenever a whole window of rows has come in.")
         return
-    with ui.card(st, "Which features moved, when?", "Each window against the rows the champion of that time was trained on"):
-        st.plotly_chart(charts.drift_heatmap(scores), key="heatmap", alt="Drift score over its limit, by feature and window")
+    with ui.card(
+        st, "Which features moved, when?", "Each window against the rows the champion of that time was trained on"
+    ):
+        st.plotly_chart(
+            charts.drift_heatmap(scores), key="heatmap", alt="Drift score over its limit, by feature and window"
+        )
     newest = scores[scores["window_number"] == scores["window_number"].max()]
     with ui.card(st, "How did it change?"):
         worst = newest.sort_values("value", ascending=False)["feature"]
@@ -27,12 +31,16 @@ def drift(project: Project) -> None:
             size = ui.policy(project).window_rows
             count = rows.count(con, project.id)
             current = rows.span(con, project.id, project.schema, max(count - size, 0), count)
-            reference = rows.span(con, project.id, project.schema, champion.first, champion.last) if champion else current
+            reference = (
+                rows.span(con, project.id, project.schema, champion.first, champion.last) if champion else current
+            )
         st.plotly_chart(
             charts.distribution(reference[feature], current[feature], name=feature), key="distribution",
             alt=f"Distribution of {feature}: the champion's training rows against the newest window",
         )  # fmt: skip
-        st.dataframe(newest[newest["feature"] == feature][["metric", "value", "threshold", "drifting"]], hide_index=True)
+        st.dataframe(
+            newest[newest["feature"] == feature][["metric", "value", "threshold", "drifting"]], hide_index=True
+        )
 
 
 def scores_over_time(project: Project) -> None:
@@ -43,7 +51,11 @@ def scores_over_time(project: Project) -> None:
         return
     metrics = list(dict.fromkeys(scores["metric"]))
     metric = st.selectbox("Score", metrics, format_func=performance.label, key="metric", bind="query-params")
-    with ui.card(st, "Is the model still good?", "Each window scored before anything was trained on it; hollow: labels still missing"):
+    with ui.card(
+        st,
+        "Is the model still good?",
+        "Each window scored before anything was trained on it; hollow: labels still missing",
+    ):
         st.plotly_chart(
             charts.performance(scores[scores["metric"] == metric], label=performance.label(metric)), key="scores",
             alt=f"{performance.label(metric)} by window with its 95 % interval",

@@ -37,9 +37,7 @@ def play_form(user: User) -> None:
     if st.button(f"Play {chosen}", type="primary", icon=":material/play_arrow:", key="play"):
         now = datetime.now(UTC)
         with ui.told(), st.spinner("Storing the first rows"):
-            project = playing.begin(
-                ui.ctx(), user, chosen, rows_per_tick=speed, label_delay_rows=int(delay), now=now
-            )
+            project = playing.begin(ui.ctx(), user, chosen, rows_per_tick=speed, label_delay_rows=int(delay), now=now)
             runs.request(ui.ctx(), user, "cycle", project.id, now=now)
             ui.choose(project.id)
             st.rerun()
@@ -64,7 +62,10 @@ def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
     now = datetime.now(UTC)
     with ui.ctx().database.read() as con:
         reign = models.reign(con, project.id)
-        answered, day = predictions.count(con, project.id), predictions.count(con, project.id, since=now - timedelta(days=1))
+        answered, day = (
+            predictions.count(con, project.id),
+            predictions.count(con, project.id, since=now - timedelta(days=1)),
+        )
         count, labelled = rows.count(con, project.id), labels.count(con, project.id)
         drift = decisions.scores(con, project.id, windows=1)
     headline = scores[scores["metric"] == metric]
@@ -104,7 +105,9 @@ def live(project_id: str) -> None:
     tiles(project, scores)
     left, right = st.columns([2.1, 1], gap="small")
     metric = performance.headline(project.schema)
-    with ui.card(left, "Is the model still good?", f"{performance.label(metric)} a window, scored before training on it"):
+    with ui.card(
+        left, "Is the model still good?", f"{performance.label(metric)} a window, scored before training on it"
+    ):
         shown = scores[scores["metric"] == metric]
         if shown.empty:
             st.info("No window has labels yet. Scores appear when the first labels of answered rows arrive.")

@@ -1,6 +1,7 @@
 """Ask the champion: one row, a file, or from code."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -11,14 +12,16 @@ from core.store import predictions, rows
 from pages import ui
 
 
-def field(column: Column, example: object) -> object:
+def field(column: Column, example: Any) -> Any:
     """One input of the form, made from the schema; left empty it is missing."""
     label, key = column.name, f"feature-{column.name}"
     if column.kind is Kind.NUMERIC:
-        return st.number_input(ui.md(label), value=None if pd.isna(example) else float(example), format="%g", key=key)  # type: ignore[arg-type]
+        return st.number_input(ui.md(label), value=None if pd.isna(example) else float(example), format="%g", key=key)
     if column.kind is Kind.BOOLEAN:
         return st.selectbox(ui.md(label), [None, True, False], index=1 if example else 2, key=key)
-    return st.text_input(ui.md(label), value="" if example is None or pd.isna(example) else str(example), key=key) or None
+    return (
+        st.text_input(ui.md(label), value="" if example is None or pd.isna(example) else str(example), key=key) or None
+    )
 
 
 def one_row(user: User, project: Project) -> None:
@@ -39,7 +42,9 @@ def one_row(user: User, project: Project) -> None:
             ).iloc[0]
             shown = st.columns(4)
             shown[0].metric("Answer", str(answer["answer"]), border=True)
-            shown[1].metric("Probability", "none" if pd.isna(answer["probability"]) else f"{answer['probability']:.1%}", border=True)
+            shown[1].metric(
+                "Probability", "none" if pd.isna(answer["probability"]) else f"{answer['probability']:.1%}", border=True
+            )
             shown[2].metric("Model", f"v{answer['version']}", border=True)
             shown[3].metric("Latency", f"{answer['latency_ms']:.1f} ms", border=True)
             st.caption(f"Row id `{answer['row_id']}`: record its true answer on Data under this id.")
@@ -54,18 +59,22 @@ def a_file(user: User, project: Project) -> None:
             frame = pd.concat(list(frames), ignore_index=True)
             answers = prediction.predict(ui.ctx(), user, project, frame, source=file.name, now=datetime.now(UTC))
             st.session_state["answers"] = answers
-    if (answers := st.session_state.get("answers")) is not None:
-        st.dataframe(answers, hide_index=True, height=260)
-        st.download_button("Download answers as CSV", answers.to_csv(index=False), "answers.csv", "text/csv")
+    answered = st.session_state.get("answers")
+    if answered is not None:
+        st.dataframe(answered, hide_index=True, height=260)
+        st.download_button("Download answers as CSV", answered.to_csv(index=False), "answers.csv", "text/csv")
 
 
 def from_code(project: Project) -> None:
-    example = {column.name: {Kind.NUMERIC: 0.0, Kind.BOOLEAN: True}.get(column.kind, "text") for column in project.schema.features}
+    example = {
+        column.name: {Kind.NUMERIC: 0.0, Kind.BOOLEAN: True}.get(column.kind, "text")
+        for column in project.schema.features
+    }
     st.caption("The token was shown once when the app was set up; an administrator can make another.")
     st.code(
         "import httpx\n\n"
         f'answer = httpx.post("{ui.base_url()}/predict", headers={{"Authorization": "Bearer <token>"}},\n'
-        f"    json={{\"project\": {project.id!r}, \"rows\": [{example!r}]}})\n"
+        f'    json={{"project": {project.id!r}, "rows": [{example!r}]}})\n'
         "print(answer.json())",
         language="python",
     )

@@ -56,9 +56,7 @@ def arrive(con, ids, values=None):
 
 
 def offer(con, *pairs):
-    return labels.record(
-        con, "fish", pd.DataFrame(pairs, columns=["row_id", "value"]), arrived_at=NOW, source="test"
-    )
+    return labels.record(con, "fish", pd.DataFrame(pairs, columns=["row_id", "value"]), arrived_at=NOW, source="test")
 
 
 def test_rows_come_back_by_position_in_their_types_under_their_names(con):

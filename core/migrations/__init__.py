@@ -7,6 +7,7 @@ To add one: `versions/000N_what_it_does.py` with `upgrade` and `downgrade`, and 
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from alembic.config import Config
@@ -43,7 +44,7 @@ def migrate(path: Path, target: str = "head", *, folder: Path = HERE) -> list[st
     applied: list[str] = []
     try:
         with engine.begin() as connection:
-            raw = connection.connection.driver_connection
+            raw: Any = connection.connection.driver_connection
             _refuse_edited(raw, script)
 
             def steps(revision, context):  # type: ignore[no-untyped-def]

@@ -20,7 +20,13 @@ def _table(file: str) -> pa.Table:
 
 
 def bundled(
-    name: str, label: str, description: str, file: str, task: Task, *, categorical: tuple[str, ...] = (),
+    name: str,
+    label: str,
+    description: str,
+    file: str,
+    task: Task,
+    *,
+    categorical: tuple[str, ...] = (),
     event_time: str | None = None,
 ) -> Source:
     """The stream in this file of `data/samples`; columns not named otherwise are numbers."""

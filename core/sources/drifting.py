@@ -44,8 +44,16 @@ def stream(
     """
 
     def draw(
-        rows: int, *, seed: int = 0, drift: str = "none", target_of_drift: str = "concept", start: float = 0.5,
-        width: float | None = None, magnitude: float = 1.0, noise: float = 0.05, offset: int = 0,
+        rows: int,
+        *,
+        seed: int = 0,
+        drift: str = "none",
+        target_of_drift: str = "concept",
+        start: float = 0.5,
+        width: float | None = None,
+        magnitude: float = 1.0,
+        noise: float = 0.05,
+        offset: int = 0,
     ) -> pd.DataFrame:
         """``rows`` rows from position ``offset`` on; drift begins at the share ``start`` of them."""
         if rows < 1:
@@ -74,4 +82,3 @@ def stream(
         return pd.concat(parts, ignore_index=True).iloc[cut : cut + rows].reset_index(drop=True)
 
     return draw
-

@@ -59,7 +59,12 @@ def get(con: DuckDBPyConnection, decision: int) -> Entry | None:
 
 
 def latest(
-    con: DuckDBPyConnection, project: str, *, limit: int = 50, actions: tuple[Action, ...] = (), before: int | None = None
+    con: DuckDBPyConnection,
+    project: str,
+    *,
+    limit: int = 50,
+    actions: tuple[Action, ...] = (),
+    before: int | None = None,
 ) -> list[Entry]:
     """The newest entries first, of these ``actions`` only if given, older than the entry ``before`` if given."""
     query = f"""SELECT {_COLUMNS} FROM decisions WHERE project = ? AND id < coalesce(?, 9223372036854775807)
@@ -88,7 +93,12 @@ def counts(con: DuckDBPyConnection) -> list[tuple[str, str, int]]:
 
 
 def insert_scores(
-    con: DuckDBPyConnection, decision: int, project: str, checked_at: datetime, window_number: int, scores: tuple[Score, ...]
+    con: DuckDBPyConnection,
+    decision: int,
+    project: str,
+    checked_at: datetime,
+    window_number: int,
+    scores: tuple[Score, ...],
 ) -> None:
     """Keep the drift scores a decision was made on, feature by feature, for the charts."""
     if not scores:

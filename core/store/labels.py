@@ -34,7 +34,9 @@ def append(con: DuckDBPyConnection, project: str, frame: pd.DataFrame, *, arrive
     return int(frame["value"].notna().sum())
 
 
-def record(con: DuckDBPyConnection, project: str, offered: pd.DataFrame, *, arrived_at: datetime, source: str) -> Recorded:
+def record(
+    con: DuckDBPyConnection, project: str, offered: pd.DataFrame, *, arrived_at: datetime, source: str
+) -> Recorded:
     """Match labels (row_id, value as text) to rows, whatever order they come in; twice the same changes nothing."""
     con.register("offered_values", offered[["row_id", "value"]].astype("object").reset_index(drop=True))
     con.execute(

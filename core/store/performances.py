@@ -12,7 +12,12 @@ Scores = tuple[Estimate, ...]
 
 
 def insert(
-    con: DuckDBPyConnection, project: str, window_number: int, performance: Performance, version: int | None, at: datetime
+    con: DuckDBPyConnection,
+    project: str,
+    window_number: int,
+    performance: Performance,
+    version: int | None,
+    at: datetime,
 ) -> None:
     con.execute(
         "INSERT INTO performances VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -40,5 +45,17 @@ def latest(con: DuckDBPyConnection, project: str, *, windows: int = 120) -> pd.D
              "measured_at": at, **vars(score)}
             for score in load(Scores, scores)
         ]  # fmt: skip
-    columns = ["window_number", "first", "last", "maturity", "version", "measured_at", "metric", "value", "low", "high", "rows"]
+    columns = [
+        "window_number",
+        "first",
+        "last",
+        "maturity",
+        "version",
+        "measured_at",
+        "metric",
+        "value",
+        "low",
+        "high",
+        "rows",
+    ]
     return pd.DataFrame(lines, columns=columns).sort_values("window_number", kind="stable", ignore_index=True)

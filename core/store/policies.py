@@ -7,7 +7,9 @@ from duckdb import DuckDBPyConnection
 
 def insert(con: DuckDBPyConnection, project: str, policy: str, made_by: str, made_at: datetime) -> int:
     """Keep the policy (JSON text) as the project's newest; return its version."""
-    version = 1 + con.execute("SELECT coalesce(max(version), 0) FROM policies WHERE project = ?", [project]).fetchall()[0][0]
+    version = (
+        1 + con.execute("SELECT coalesce(max(version), 0) FROM policies WHERE project = ?", [project]).fetchall()[0][0]
+    )
     con.execute("INSERT INTO policies VALUES (?, ?, ?, ?, ?)", [project, version, policy, made_at, made_by])
     return version
 

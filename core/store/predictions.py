@@ -7,7 +7,13 @@ from duckdb import DuckDBPyConnection
 
 
 def append(
-    con: DuckDBPyConnection, project: str, frame: pd.DataFrame, *, version: int, predicted_at: datetime, latency_ms: float
+    con: DuckDBPyConnection,
+    project: str,
+    frame: pd.DataFrame,
+    *,
+    version: int,
+    predicted_at: datetime,
+    latency_ms: float,
 ) -> None:
     """Store answers: ``frame`` has position, answer (text) and probabilities (list of float, or None)."""
     con.register("offered_answers", frame)
@@ -26,7 +32,9 @@ def span(con: DuckDBPyConnection, project: str, first: int, last: int) -> pd.Dat
 
 
 def count(con: DuckDBPyConnection, project: str, *, since: datetime | None = None) -> int:
-    query = "SELECT count(*) FROM predictions WHERE project = ? AND predicted_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)"
+    query = (
+        "SELECT count(*) FROM predictions WHERE project = ? AND predicted_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)"
+    )
     return con.execute(query, [project, since]).fetchall()[0][0]
 
 

@@ -17,15 +17,21 @@ def count(con: DuckDBPyConnection, project: str) -> int:
 
 
 def append(
-    con: DuckDBPyConnection, project: str, features: pd.DataFrame, row_ids: pd.Series, event_times: pd.Series | None, *,
-    first: int, batch: int,
+    con: DuckDBPyConnection,
+    project: str,
+    features: pd.DataFrame,
+    row_ids: pd.Series,
+    event_times: pd.Series | None,
+    *,
+    first: int,
+    batch: int,
 ) -> None:
     """Store conformed features (columns in schema order) at positions ``first``, ``first + 1``, ..."""
     frame = features.set_axis([f"f{i}" for i in range(features.shape[1])], axis=1).reset_index(drop=True)
     frame.insert(0, "position", range(first, first + len(frame)))
     frame.insert(1, "row_id", row_ids.to_numpy())
-    frame.insert(2, "event_at", pd.NaT if event_times is None else event_times.to_numpy())
-    frame["event_at"] = pd.to_datetime(frame["event_at"], utc=True)
+    times = pd.Series(pd.NaT, index=frame.index) if event_times is None else event_times.reset_index(drop=True)
+    frame.insert(2, "event_at", pd.to_datetime(times, utc=True))
     frame.insert(3, "batch", batch)
     con.register("offered_rows", frame)
     con.execute(f"INSERT INTO {projects.table(con, project)} SELECT * FROM offered_rows")
@@ -63,8 +69,16 @@ def next_batch(con: DuckDBPyConnection) -> int:
 
 
 def insert_batch(
-    con: DuckDBPyConnection, batch: int, project: str, *, source: str, arrived_at: datetime, first: int, last: int,
-    labels: int, added_by: str,
+    con: DuckDBPyConnection,
+    batch: int,
+    project: str,
+    *,
+    source: str,
+    arrived_at: datetime,
+    first: int,
+    last: int,
+    labels: int,
+    added_by: str,
 ) -> None:
     con.execute(
         "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
