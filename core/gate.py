@@ -7,8 +7,10 @@ rows would not. Assumed: block means are about normal and about independent.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +21,9 @@ from core.records import Comparison, Reason
 BLOCK_ROWS = 20  # at least so many rows make a block
 MOST_BLOCKS = 20  # in a window
 FEWEST_BLOCKS = 4  # below that nothing is compared
+FEWEST_WINDOWS = 5  # before the spread between windows counts
+WIDEST = 1e300  # in place of infinity, which JSON does not know
+MOST_TIMES = 20  # as many rows as were seen: a gain that would need more is not worth waiting for
 
 Floats = NDArray[np.float64]
 
@@ -36,22 +41,32 @@ def blocks(losses: ArrayLike) -> Floats:
 
 @dataclass(frozen=True)
 class Tally:
-    """What is kept of block means: how many, their sum, the sum of their squares, from how many windows (looks)."""
+    """What is kept of block means: how many, their sum and sum of squares; of windows (looks): how many, and the sum of
+    the squares of their means.
+    """
 
     blocks: int = 0
     total: float = 0.0
     squares: float = 0.0
     looks: int = 0
+    of_looks: float = 0.0
 
     def plus(self, values: ArrayLike) -> Self:
         """The tally after one more window."""
         more = np.asarray(values, dtype=np.float64)
+        if not len(more):
+            return self
         return type(self)(
             self.blocks + len(more),
             self.total + float(more.sum()),
             self.squares + float((more**2).sum()),
             self.looks + 1,
+            self.of_looks + float(more.mean()) ** 2,
         )
+
+    def turned(self) -> Self:
+        """The tally of the same values with their signs turned."""
+        return replace(self, total=-self.total)
 
     @property
     def mean(self) -> float:
@@ -60,16 +75,31 @@ class Tally:
     @property
     def error(self) -> float:
         """Standard error of the mean; infinite below two blocks."""
-        if self.blocks < 2:
-            return math.inf
-        spread = max(0.0, self.squares - self.blocks * self.mean**2) / (self.blocks - 1)
-        return math.sqrt(spread / self.blocks)
+        return _error(self.blocks, self.squares, self.mean)
 
     def low(self, level: float) -> float:
-        """The one-sided lower bound of the mean at this error level (Student's t on block means)."""
+        """The one-sided lower bound of the mean at this error level (Student's t on block means).
+
+        Two models' difference also varies from window to window, beyond what their rows explain. From five windows on
+        that can be told, and the lower of the two bounds counts: by blocks, and by windows.
+        """
         if self.blocks < FEWEST_BLOCKS:
             return -math.inf
-        return self.mean - float(stats.t.ppf(1 - level, self.blocks - 1)) * self.error
+        by_blocks = self.mean - _t(level, self.blocks - 1) * self.error
+        if self.looks < FEWEST_WINDOWS:
+            return by_blocks
+        return min(by_blocks, self.mean - _t(level, self.looks - 1) * _error(self.looks, self.of_looks, self.mean))
+
+
+def _error(count: int, squares: float, mean: float) -> float:
+    if count < 2:
+        return math.inf
+    return math.sqrt(max(0.0, squares - count * mean**2) / (count - 1) / count)
+
+
+@cache
+def _t(level: float, freedom: int) -> float:
+    return float(stats.t.ppf(1 - level, freedom))
 
 
 def spent(level: float, look: int) -> float:
@@ -98,7 +128,6 @@ def compare(
     gate: str = "veto",
     level: float = 0.05,
     minimum_gain: float = 0.0,
-    looks: int = 1,
 ) -> Comparison:
     """Champion and challenger by their block mean losses on the same rows, which neither was trained on.
 
@@ -107,23 +136,23 @@ def compare(
       is open it says how many rows would settle a gain of the size seen (power 90 %)
     * ``none`` promotes always
 
-    ``looks`` is how often these two have been compared: the level is spent over looks. The interval is 95 %, two-sided.
+    The interval of the gain is 95 %, two-sided.
     """
     ours, theirs = np.asarray(champion, dtype=np.float64), np.asarray(challenger, dtype=np.float64)
-    tally = Tally(looks=looks - 1).plus(ours - theirs)
-    verdict, reason, rows_needed = GATES[gate](tally, rows, level, minimum_gain)
-    low = tally.low(0.025)
+    tally = Tally().plus(ours - theirs)
+    verdict, reason, needed = GATES[gate](tally, rows, level, minimum_gain)
+    low, high = tally.low(0.025), -tally.turned().low(0.025)
     return Comparison(
         champion=float(ours.mean()),
         challenger=float(theirs.mean()),
         gain=tally.mean,
-        low=low if math.isfinite(low) else -1e300,
-        high=2 * tally.mean - low if math.isfinite(low) else 1e300,
+        low=max(low, -WIDEST),
+        high=min(high, WIDEST),
         rows=rows,
         metric=metric,
         verdict=verdict,
         reasons=(reason,),
-        rows_needed=rows_needed,
+        rows_needed=needed,
     )
 
 
@@ -131,8 +160,7 @@ Ruling = tuple[str, Reason, int | None]
 
 
 def _veto(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
-    worse = Tally(gain.blocks, -gain.total, gain.squares, gain.looks)
-    if worse.low(level) > 0:
+    if gain.turned().low(level) > 0:
         return "hold", Reason("challenger_worse", {"gain": gain.mean, "rows": rows, "level": level}), None
     return "promote", Reason("challenger_not_worse", {"gain": gain.mean, "rows": rows, "level": level}), None
 
@@ -141,9 +169,8 @@ def _superiority(gain: Tally, rows: int, level: float, minimum_gain: float) -> R
     params = {"gain": gain.mean, "rows": rows, "level": level, "minimum_gain": minimum_gain}
     if proven(gain, level) and gain.mean >= minimum_gain:
         return "promote", Reason("challenger_better", params), None
-    if gain.mean <= 0 or gain.mean < minimum_gain:
+    if gain.mean <= 0 or gain.mean < minimum_gain or (needed := rows_needed(gain, rows, level)) > MOST_TIMES * rows:
         return "hold", Reason("challenger_no_better", params), None
-    needed = rows_needed(gain, rows, level)
     return "need_more_rows", Reason("challenger_unproven", {**params, "rows_needed": needed}), needed
 
 
@@ -158,3 +185,126 @@ def rows_needed(gain: Tally, rows: int, level: float, power: float = 0.9) -> int
     """Rows in all that would prove a gain of the size seen at the next look, with this power (normal approximation)."""
     quantiles = stats.norm.ppf(1 - spent(level, gain.looks + 1)) + stats.norm.ppf(power)
     return max(rows + 1, math.ceil(rows * float(quantiles * gain.error / gain.mean) ** 2))
+
+
+# ---- do answers go with labels at all ----------------------------------------------------------
+def skill(labels: NDArray[Any], answers: NDArray[Any]) -> float | None:
+    """How surely the answers go with the labels, in standard errors from no association; None where it cannot be told.
+
+    Classes: Cohen's kappa over its standard error under independence (Fleiss, Cohen & Everitt, Psychological Bulletin
+    1969). Numbers: Spearman's rank correlation times sqrt(n - 1). Either sign counts: a world turned upside down is a
+    change, labels in a random order are a fault.
+    """
+    if len(labels) < BLOCK_ROWS:
+        return None
+    if np.issubdtype(answers.dtype, np.floating):
+        ranks = [stats.rankdata(values) for values in (labels.astype(np.float64), answers)]
+        if min(rank.std() for rank in ranks) == 0:
+            return None
+        return abs(float(np.corrcoef(*ranks)[0, 1])) * math.sqrt(len(labels) - 1)
+    names = np.unique(np.concatenate([labels, answers]).astype(str))
+    true = np.array([(labels == name).mean() for name in names])
+    said = np.array([(answers == name).mean() for name in names])
+    by_chance = float(true @ said)
+    spread = by_chance + by_chance**2 - float((true * said * (true + said)).sum())
+    if spread <= 0:
+        return None
+    return abs(float((labels == answers).mean()) - by_chance) * math.sqrt(len(labels) / spread)
+
+
+# ---- sanity ------------------------------------------------------------------------------------
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What the sanity checks look at: the same labelled rows, in order, none seen by champion or challenger.
+
+    ``champion`` and ``challenger`` are row losses (None without a champion), ``trivial`` the row losses of the best
+    constant answer; ``scores`` are Brier-like row scores of both, or None; ``past`` are block mean losses of both on
+    windows long ago; ``slices`` maps a slice's name to the mask of its rows; ``missing`` counts rows without an answer.
+    """
+
+    challenger: Floats
+    champion: Floats | None = None
+    trivial: Floats | None = None
+    missing: int = 0
+    scores: tuple[Floats, Floats] | None = None
+    past: tuple[Floats, Floats] | None = None
+    slices: dict[str, NDArray[np.bool_]] | None = None
+
+
+SANITY_LEVEL = 0.001
+FAR_WORSE = 0.25  # of the champion's loss
+FORGOTTEN = 0.1
+FEWEST_SLICE_ROWS = 30
+
+
+def _answers_missing(trial: Trial) -> Reason | None:
+    if not trial.missing:
+        return None
+    return Reason("answers_missing", {"missing": trial.missing, "rows": len(trial.challenger)})
+
+
+def _worse_than_trivial(trial: Trial) -> Reason | None:
+    if trial.trivial is None:
+        return None
+    if Tally().plus(blocks(trial.challenger) - blocks(trial.trivial)).low(SANITY_LEVEL) <= 0:
+        return None
+    params = {"seen": float(trial.challenger.mean()), "trivial": float(trial.trivial.mean())}
+    return Reason("worse_than_trivial", params)
+
+
+def _slice_worse(trial: Trial) -> Reason | None:
+    """The slice hit hardest, if the challenger is far worse there, beyond chance over all slices (Bonferroni)."""
+    if trial.champion is None or not trial.slices:
+        return None
+    worst, hit = 0.0, None
+    for name, mask in trial.slices.items():
+        rows = int(mask.sum())
+        if rows < FEWEST_SLICE_ROWS or rows == len(mask):
+            continue
+        ours, theirs = trial.champion[mask], trial.challenger[mask]
+        excess = float((theirs - ours).mean())
+        spread = Tally().plus(theirs - ours)
+        if excess > max(worst, FAR_WORSE * float(trial.champion.mean())) and (
+            spread.low(SANITY_LEVEL / len(trial.slices)) > 0
+        ):
+            worst = excess
+            hit = Reason(
+                "slice_worse",
+                {"slice": name, "rows": rows, "champion": float(ours.mean()), "challenger": float(theirs.mean())},
+            )
+    return hit
+
+
+def _calibration_worse(trial: Trial) -> Reason | None:
+    """Probabilities that are worth less than the champion's, though as many answers are right."""
+    if trial.scores is None:
+        return None
+    ours, theirs = trial.scores
+    if Tally().plus(blocks(theirs) - blocks(ours)).low(SANITY_LEVEL) <= 0:
+        return None
+    return Reason("calibration_worse", {"champion": float(ours.mean()), "challenger": float(theirs.mean())})
+
+
+def _forgets(trial: Trial) -> Reason | None:
+    """Regimes of long ago on which the challenger is clearly worse: they may come back."""
+    if trial.past is None:
+        return None
+    ours, theirs = trial.past
+    excess = Tally().plus(theirs - ours)
+    if excess.mean <= FORGOTTEN * float(ours.mean()) or excess.low(SANITY_LEVEL) <= 0:
+        return None
+    return Reason("forgets", {"champion": float(ours.mean()), "challenger": float(theirs.mean())})
+
+
+SANITY: dict[str, Callable[[Trial], Reason | None]] = {
+    "answers_missing": _answers_missing,
+    "worse_than_trivial": _worse_than_trivial,
+    "slice_worse": _slice_worse,
+    "calibration_worse": _calibration_worse,
+    "forgets": _forgets,
+}
+
+
+def sanity(trial: Trial) -> tuple[Reason, ...]:
+    """What is wrong with the challenger, besides its mean loss; each reason's code is a key of `SANITY`."""
+    return tuple(reason for check in SANITY.values() if (reason := check(trial)))

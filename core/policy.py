@@ -4,13 +4,20 @@
 that any decision can be replayed to the identical verdict. It never fits or loads a model: `core.turn` gathers the
 evidence and carries out what was decided.
 
-In order: without a champion, wait for the warm-up and train a first model. Else note what the new labels say of the
-champion and of the versions in its shadow; a broken feed blocks everything and alerts; a predecessor that proves
-better comes back; then the triggers vote (performance, age, drift, labels) and a quorum of them starts a retrain.
+In order (`STEPS`):
+
+1. without a champion: wait for the warm-up, then train a first model
+2. a broken feed, or labels that no longer go with the answers, block everything and alert; the window is set aside
+3. a predecessor that proves better comes back; a challenger on trial is promoted or dropped
+4. the triggers vote (performance, age, drift, labels); a quorum of them starts a retrain, if the budget allows one
+
+Models and losses: everything is judged on windows that the model in question was not trained on, by block means of
+row losses (`core.gate`), so that levels hold for rows that depend on their neighbours.
 """
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Self
@@ -20,7 +27,7 @@ from scipy import stats
 
 from core import estimators
 from core.errors import InvalidInput
-from core.gate import GATES, Tally, proven, spent
+from core.gate import GATES, SANITY, Tally, proven
 from core.records import Action, Reason, Verdict
 
 
@@ -57,8 +64,10 @@ class Policy(_Stored):
     A window is judged once ``mature_share`` of its labels have arrived. ``price`` is what a retrain may cost in units
     of (relative loss x windows): 0.25 means that a retrain is worth it once staleness has cost a quarter of a window's
     loss; ``period`` sets a fixed timetable instead (None: by price). ``after_labels`` retrains after so many new
-    labels. ``quorum`` is how many triggers must agree. Levels are error rates: ``performance_level`` a window,
-    ``gate_level`` a challenge, ``rollback_level`` a reign, ``drift_budget`` a check.
+    labels. ``quorum`` is how many triggers must agree. ``most_retrains`` is the share of windows that may end in a
+    retrain in the long run. Levels are error rates: ``performance_level`` a window, ``gate_level`` a challenge,
+    ``rollback_level`` a reign, ``drift_budget`` a check. ``blocks`` names the sanity checks (`core.gate.SANITY`) that
+    hold a challenger back; the others are only told.
     """
 
     name: str = "balanced"
@@ -87,11 +96,13 @@ class Policy(_Stored):
     after_labels: int | None = None
     quorum: int = 1
     cool_down: int = 1
+    most_retrains: float = 0.2
     # who serves
     gate: str = "veto"
-    gate_level: float = 0.05
+    gate_level: float = 0.07
     minimum_gain: float = 0.0
     rollback_level: float = 0.05
+    blocks: tuple[str, ...] = ("answers_missing", "worse_than_trivial", "slice_worse")
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
@@ -100,6 +111,8 @@ class Policy(_Stored):
                 raise InvalidInput(f"Policy: {name} is {value}; it must be {low} to {high}")
         if self.gate not in GATES:
             raise InvalidInput(f"Policy: there is no gate {self.gate!r}. Choose one of: {', '.join(GATES)}")
+        if unknown := sorted(set(self.blocks) - set(SANITY)):
+            raise InvalidInput(f"Policy: there is no sanity check {unknown[0]!r}. There are: {', '.join(SANITY)}")
         estimators.resolve(self.estimator)
 
     @classmethod
@@ -141,6 +154,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "after_labels": (1, 100_000_000),
     "quorum": (1, 4),
     "cool_down": (0, 10_000),
+    "most_retrains": (0.001, 1.0),
     "gate_level": (1e-9, 0.5),
     "minimum_gain": (0.0, 1e300),
     "rollback_level": (0.0, 0.5),
@@ -150,12 +164,25 @@ PRESETS: dict[str, Policy] = {
     policy.name: policy
     for policy in (
         Policy(),
-        Policy(name="careful", price=1.0, longest_period=24, gate="superiority", performance_checks=2, cool_down=2),
-        Policy(name="eager", price=0.1, longest_period=8, performance_level=0.01),
+        Policy(
+            name="careful",
+            price=1.0,
+            longest_period=24,
+            performance_checks=2,
+            most_retrains=0.1,
+            cool_down=2,
+            gate="superiority",
+            gate_level=0.05,
+            blocks=("answers_missing", "worse_than_trivial", "slice_worse", "calibration_worse", "forgets"),
+        ),
+        Policy(name="eager", price=0.1, longest_period=8, performance_level=0.01, most_retrains=0.5),
         Policy(name="never", retrains=False, rollback_level=0.0),
-        Policy(name="always", on_performance=False, period=1, gate="none", rollback_level=0.0, cool_down=0),
+        Policy(
+            name="always", on_performance=False, period=1, most_retrains=1.0, cool_down=0, gate="none",
+            rollback_level=0.0,
+        ),
     )
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -172,11 +199,15 @@ class VersionLoss:
 
 @dataclass(frozen=True)
 class Judged:
-    """A window whose labels have become mature: ``rows`` of them, and what each version in view lost on them."""
+    """A window whose labels have become mature: ``rows`` of them, and what each version in view lost on them.
+
+    ``skill`` is how surely the champion's answers go with the labels at all, in standard errors (`core.gate.skill`).
+    """
 
     window: int
     rows: int
     losses: tuple[VersionLoss, ...] = ()
+    skill: float | None = None
 
     def of(self, version: int | None) -> VersionLoss | None:
         return next((loss for loss in self.losses if loss.version == version), None)
@@ -217,27 +248,40 @@ class Contender:
 class Memory(_Stored):
     """What judgement carries from turn to turn. ``Memory()`` is a project's beginning.
 
-    ``baseline`` are the champion's own losses on its first judged windows, ``ahead`` what its predecessor was better
-    by on windows that neither was trained on, ``trend`` the weighted sum and weight of the staleness measured so far
-    (relative loss a window of age), ``twin_lead`` the newest relative loss advantages of sliding over all.
+    ``labelled`` are the windows to train on, ``pending`` those whose labels are not mature, ``quarantined`` those set
+    aside for good. ``baseline`` are the champion's losses on its first windows (the one it was compared on, and those
+    without a breach), ``limit`` what its newest window was held to; ``ahead`` what its predecessor
+    was better by, ``trial`` what the challenger is, on windows that neither was trained on. ``loss`` is the
+    champion's own mean loss on those of its predecessor, ``trend`` the weighted sum and weight of the staleness
+    measured in earlier reigns (relative loss a window of age), ``twin_lead`` the relative loss advantages of sliding
+    over all. ``credit`` is how many retrains the budget allows now, ``owed`` why one was decided but not carried out.
     """
 
     champion: Contender | None = None
     previous: Contender | None = None
     twin: Contender | None = None
     challenger: Contender | None = None
+    awaiting: bool = False  # the challenger waits for a person
+    trial: Tally = field(default_factory=Tally)
+    trial_rows: int = 0
     crowned: int = 0
     challenged: int | None = None
     next_window: int = 0
     pending: tuple[int, ...] = ()
     labelled: tuple[int, ...] = ()
+    quarantined: tuple[int, ...] = ()
+    suspect: int | None = None
+    skill: float | None = None
+    changed: int = 0
     labels: int = 0
     labels_then: int = 0
     baseline: Tally = field(default_factory=Tally)
+    limit: float | None = None
     ahead: Tally = field(default_factory=Tally)
-    reign: tuple[tuple[float, float], ...] = ()
+    loss: float = 0.0
     trend: tuple[float, float] = (0.0, 0.0)
     twin_lead: tuple[float, ...] = ()
+    credit: float = 0.6
     drifts: int = 0
     breaches: int = 0
     hurry: bool = False
@@ -258,10 +302,18 @@ class Decision:
 
 
 # ---- deciding ----------------------------------------------------------------------------------
-BASELINE_WINDOWS = 2
+BASELINE_WINDOWS = 3  # at most so many tell what is normal for a champion
 FOLLOW_UP = 2  # windows to the next retrain after an emergency
+SUPPOSED_PERIOD, SUPPOSED_WEIGHT = 6, 3.0  # before staleness has been measured for long, in windows
 FORGETTING = 0.5  # of the staleness measured in earlier reigns, a reign
 TWIN_MEMORY = 40  # windows
+URGENT_CREDIT = -0.5  # an emergency may run ahead of the budget
+MOST_CREDIT = 3.0  # retrains that may be saved up
+LONGEST_TRIAL = 8  # windows
+NO_SKILL, CLEAR_SKILL = 3.0, 8.0  # standard errors
+SKILL_MEMORY = 0.8
+
+Outcome = tuple["Decision", Memory]
 
 
 @dataclass(frozen=True)
@@ -272,64 +324,124 @@ class Signal:
     reason: Reason
     flip: Reason
     distance: float
+    urgent: bool = False
 
 
-def decide(policy: Policy, evidence: Evidence, memory: Memory) -> tuple[Decision, Memory]:
+def decide(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
     """The decision, and what to remember after it (supposing that it is carried out)."""
     noted = _note(policy, evidence, memory)
-    if noted.champion is None:
-        return _before_the_first(policy, evidence, noted)
-    if evidence.blocked:
-        reason = Reason("broken_feed", {"what": evidence.blocked_by or evidence.cause or "unknown"})
-        return Decision(Action.ALERT, (reason,), Reason("flip_feed_whole")), noted
-    if undone := _roll_back(policy, evidence, noted):
-        return undone
-    return _vote(policy, evidence, noted)
+    return next(outcome for step in STEPS if (outcome := step(policy, evidence, noted)))
 
 
-def _before_the_first(policy: Policy, evidence: Evidence, memory: Memory) -> tuple[Decision, Memory]:
+def _first_model(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | None:
+    """Without a champion: wait for the warm-up, then train."""
     seen, needed = len(memory.labelled), policy.warm_up_windows
+    if memory.champion or (seen >= needed and evidence.blocked):
+        return None
     flip = Reason("flip_labels", {"seen": seen, "needed": needed if seen < needed else needed - 1})
     if seen < needed:
-        reason = Reason("warming_up", {"seen": seen, "needed": needed})
-        return Decision(Action.WAIT, (reason,), flip), memory
-    if evidence.blocked:
-        reason = Reason("broken_feed", {"what": evidence.blocked_by or evidence.cause or "unknown"})
-        return Decision(Action.ALERT, (reason,), Reason("flip_feed_whole")), memory
+        return Decision(Action.WAIT, (Reason("warming_up", {"seen": seen, "needed": needed}),), flip), memory
     reasons = (Reason("first_model", {"windows": seen}),)
     return Decision(Action.RETRAIN, reasons, flip), replace(memory, owed=reasons)
 
 
+def _blocked(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | None:
+    """A broken feed: the window is set aside, now and when its labels come."""
+    if not evidence.blocked:
+        return None
+    reason = Reason("broken_feed", {"what": evidence.blocked_by or evidence.cause or "unknown"})
+    return Decision(Action.ALERT, (reason,), Reason("flip_feed_whole")), memory
+
+
+def _suspicious(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | None:
+    """Labels that do not go with the answers at all, where they always did: mixed up, more likely than the world."""
+    newest = evidence.judged[-1] if evidence.judged else None
+    if newest is None or newest.window != memory.suspect or newest.skill is None or memory.skill is None:
+        return None
+    params = {"window": newest.window, "seen": newest.skill, "usual": memory.skill}
+    flip = Reason("flip_skill", {"window": newest.window, "seen": newest.skill, "needed": NO_SKILL})
+    return Decision(Action.ALERT, (Reason("labels_suspicious", params),), flip), memory
+
+
 def _note(policy: Policy, evidence: Evidence, memory: Memory) -> Memory:
     """The memory with this turn's evidence in it."""
-    drifting = evidence.drift is Verdict.DRIFTING
+    turns = max(0, evidence.turn + 1 - memory.next_window)
+    drifts = {Verdict.DRIFTING: memory.drifts + 1, Verdict.STABLE: 0, Verdict.UNKNOWN: memory.drifts}[evidence.drift]
     noted = replace(
         memory,
-        next_window=max(memory.next_window, evidence.turn + 1),
+        next_window=memory.next_window + turns,
         pending=evidence.pending,
-        drifts=memory.drifts + 1 if drifting else 0 if evidence.drift is Verdict.STABLE else memory.drifts,
+        drifts=drifts,
+        credit=min(MOST_CREDIT, memory.credit + turns * policy.most_retrains) if memory.champion else memory.credit,
+        quarantined=_joined(memory.quarantined, evidence.turn) if evidence.blocked else memory.quarantined,
     )
     for judged in evidence.judged:
         noted = _note_window(policy, judged, noted)
     return noted
 
 
+def _joined(windows: tuple[int, ...], window: int) -> tuple[int, ...]:
+    return tuple(sorted({*windows, window}))
+
+
 def _note_window(policy: Policy, judged: Judged, memory: Memory) -> Memory:
-    champion = memory.champion and judged.of(memory.champion.version)
-    noted = replace(
-        memory, labelled=tuple(sorted({*memory.labelled, judged.window})), labels=memory.labels + judged.rows
+    if judged.window in memory.quarantined:
+        return replace(memory, labels=memory.labels + judged.rows)
+    if _is_suspect(judged, memory):
+        if memory.suspect is None:
+            return replace(
+                memory,
+                suspect=judged.window,
+                quarantined=_joined(memory.quarantined, judged.window),
+                labels=memory.labels + judged.rows,
+            )
+        memory = _rehabilitated(memory)  # two in a row: it is the world that changed
+    elif judged.skill is not None:
+        usual = judged.skill if memory.skill is None else memory.skill
+        memory = replace(memory, suspect=None, skill=SKILL_MEMORY * usual + (1 - SKILL_MEMORY) * judged.skill)
+    noted = replace(memory, labelled=_joined(memory.labelled, judged.window), labels=memory.labels + judged.rows)
+    return _note_losses(policy, judged, noted)
+
+
+def _is_suspect(judged: Judged, memory: Memory) -> bool:
+    if judged.skill is None or memory.skill is None:
+        return False
+    return judged.skill < NO_SKILL and memory.skill > CLEAR_SKILL
+
+
+def _rehabilitated(memory: Memory) -> Memory:
+    assert memory.suspect is not None
+    return replace(
+        memory,
+        suspect=None,
+        skill=None,
+        labelled=_joined(memory.labelled, memory.suspect),
+        quarantined=tuple(window for window in memory.quarantined if window != memory.suspect),
     )
+
+
+def _note_losses(policy: Policy, judged: Judged, memory: Memory) -> Memory:
+    champion = memory.champion and judged.of(memory.champion.version)
     if not champion:
-        return noted
-    limit = performance_limit(policy, noted, champion.blocks)
+        return memory
+    limit = performance_limit(policy, memory, champion.blocks)
     breached = limit is not None and champion.mean > limit
-    noted = replace(noted, breaches=noted.breaches + 1 if breached else 0)
-    if noted.baseline.looks < BASELINE_WINDOWS:
-        noted = replace(noted, baseline=noted.baseline.plus(champion.blocks))
+    noted = replace(
+        memory,
+        limit=limit,
+        breaches=memory.breaches + 1 if breached else 0,
+        changed=judged.window if breached and not memory.breaches else memory.changed,
+        baseline=memory.baseline
+        if breached or memory.baseline.looks >= BASELINE_WINDOWS
+        else memory.baseline.plus(champion.blocks),
+    )
     if memory.previous and (before := judged.of(memory.previous.version)):
-        differences = [ours - theirs for ours, theirs in zip(champion.blocks, before.blocks, strict=True)]
-        reign = (*noted.reign, (before.mean - champion.mean, champion.mean))
-        noted = replace(noted, ahead=noted.ahead.plus(differences), reign=reign)
+        looks = noted.ahead.looks
+        loss = (noted.loss * looks + champion.mean) / (looks + 1)
+        noted = replace(noted, ahead=noted.ahead.plus(_gains(champion, before)), loss=loss)
+    if memory.challenger and (challenger := judged.of(memory.challenger.version)):
+        trial = noted.trial.plus(_gains(champion, challenger))
+        noted = replace(noted, trial=trial, trial_rows=noted.trial_rows + judged.rows)
     if memory.twin and (twin := judged.of(memory.twin.version)):
         whole, sliding = (champion, twin) if memory.twin.scope == Scope.SLIDING else (twin, champion)
         lead = 2 * (whole.mean - sliding.mean) / max(whole.mean + sliding.mean, 1e-12)
@@ -337,27 +449,28 @@ def _note_window(policy: Policy, judged: Judged, memory: Memory) -> Memory:
     return noted
 
 
+def _gains(champion: VersionLoss, rival: VersionLoss) -> list[float]:
+    """What the rival is better by, block by block."""
+    return [ours - theirs for ours, theirs in zip(champion.blocks, rival.blocks, strict=True)]
+
+
 def performance_limit(policy: Policy, memory: Memory, blocks: tuple[float, ...]) -> float | None:
-    """The mean loss of a window above which chance no longer explains it; None while the baseline is being measured.
+    """The mean loss of a window above which chance no longer explains it; None while nothing is known to compare with.
 
     One-sided two-sample comparison with the champion's first windows, on block means, at ``performance_level``;
     the first ``performance_margin`` of relative loss is not worth a retrain.
     """
-    if memory.baseline.looks < BASELINE_WINDOWS:
-        return None
     error = math.hypot(memory.baseline.error, Tally().plus(blocks).error)
     if not math.isfinite(error):
         return None
-    return memory.baseline.mean * (1 + policy.performance_margin) + error * _quantile(policy.performance_level)
+    freedom = memory.baseline.blocks + len(blocks) - 2
+    quantile = float(stats.t.ppf(1 - policy.performance_level, freedom))
+    return memory.baseline.mean * (1 + policy.performance_margin) + error * quantile
 
 
-def _quantile(level: float) -> float:
-    return float(stats.norm.ppf(1 - level))
-
-
-def _roll_back(policy: Policy, evidence: Evidence, memory: Memory) -> tuple[Decision, Memory] | None:
+def _roll_back(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | None:
     """Back to the predecessor when it proves better on windows that neither was trained on."""
-    if not (policy.rollback_level and memory.previous and evidence.judged and memory.champion):
+    if not (policy.rollback_level and memory.previous and memory.champion and evidence.judged):
         return None
     if not proven(memory.ahead, policy.rollback_level):
         return None
@@ -368,66 +481,110 @@ def _roll_back(policy: Policy, evidence: Evidence, memory: Memory) -> tuple[Deci
         "windows": memory.ahead.looks,
         "level": policy.rollback_level,
     }
-    flip = _rollback_flip(policy, evidence, memory)
+    flip = _gain_flip(
+        "flip_advantage", evidence, memory.champion, memory.previous, memory.ahead,
+        lambda tally: proven(tally, policy.rollback_level),
+    )  # fmt: skip
     if policy.approval is Approval.MANUAL:
         return Decision(Action.ALERT, (Reason("rollback_advised", params),), flip, version), memory
     decision = Decision(Action.ROLL_BACK, (Reason("predecessor_better", params),), flip, version)
-    return decision, took_over(replace(memory, previous=None, hurry=True), memory.previous, evidence.turn)
+    return decision, took_over(memory, memory.previous, evidence.turn, forget=True)
 
 
-def _rollback_flip(policy: Policy, evidence: Evidence, memory: Memory) -> Reason | None:
-    """The newest window's advantage of the predecessor (all its blocks shifted alike) that would not have proved it."""
-    assert memory.champion and memory.previous
-    newest = next((window for window in reversed(evidence.judged) if window.of(memory.previous.version)), None)
-    ours = newest and newest.of(memory.champion.version)
-    theirs = newest and newest.of(memory.previous.version)
+def _settle_trial(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | None:
+    """Promote or drop the challenger that needed more rows."""
+    if not (memory.challenger and memory.champion and not memory.awaiting and evidence.judged and memory.trial.looks):
+        return None
+
+    def ruling(tally: Tally) -> str:
+        return GATES[policy.gate](tally, memory.trial_rows, policy.gate_level, policy.minimum_gain)[0]
+
+    verdict, reason, _ = GATES[policy.gate](
+        memory.trial, memory.trial_rows, policy.gate_level, policy.minimum_gain
+    )  # fmt: skip
+    if verdict == "need_more_rows" and memory.trial.looks < LONGEST_TRIAL:
+        return None
+    version = memory.challenger.version
+    if verdict != "promote":
+        ended = replace(memory, challenger=None, trial=Tally(), trial_rows=0)
+        return Decision(Action.HOLD, (reason,), version=version), ended
+    flip = _gain_flip(
+        "flip_gain", evidence, memory.champion, memory.challenger, memory.trial,
+        lambda tally: ruling(tally) == "promote",
+    )  # fmt: skip
+    if policy.approval is Approval.MANUAL:
+        waiting = Reason("awaiting_approval", {"version": version})
+        return Decision(Action.HOLD, (reason, waiting), flip, version), replace(memory, awaiting=True)
+    decision = Decision(Action.PROMOTE, (reason,), flip, version)
+    return decision, took_over(memory, memory.challenger, evidence.turn)
+
+
+def _gain_flip(
+    code: str, evidence: Evidence, champion: Contender, rival: Contender, tally: Tally, holds: Callable[[Tally], bool]
+) -> Reason | None:
+    """The rival's gain in the newest window, all its blocks shifted alike, at which the verdict would not have held."""
+    newest = next((judged for judged in reversed(evidence.judged) if judged.of(rival.version)), None)
+    ours, theirs = newest and newest.of(champion.version), newest and newest.of(rival.version)
     if not (newest and ours and theirs):
         return None
-    differences = [a - b for a, b in zip(ours.blocks, theirs.blocks, strict=True)]
+    gains = _gains(ours, theirs)
+    seen = sum(gains) / len(gains)
 
-    def still(shift: float) -> bool:
-        moved = Tally(
-            memory.ahead.blocks,
-            memory.ahead.total + shift * len(differences),
-            memory.ahead.squares + 2 * shift * sum(differences) + shift**2 * len(differences),
-            memory.ahead.looks,
+    def shifted(by: float) -> Tally:
+        return Tally(
+            tally.blocks,
+            tally.total + by * len(gains),
+            tally.squares + 2 * by * sum(gains) + by**2 * len(gains),
+            tally.looks,
+            tally.of_looks - seen**2 + (seen + by) ** 2,
         )
-        return proven(moved, policy.rollback_level)
 
-    seen = ours.mean - theirs.mean
-    step = max(abs(memory.ahead.mean), 1e-9)
-    far = next((-step * 2**power for power in range(20) if not still(-step * 2**power)), None)
+    step = max(abs(tally.mean), 1e-6)
+    far = next((-step * 2**power for power in range(24) if not holds(shifted(-step * 2**power))), None)
     if far is None:
         return None
     near = 0.0
     for _ in range(60):
         middle = (far + near) / 2
-        far, near = (far, middle) if still(middle) else (middle, near)
-    return Reason("flip_advantage", {"window": newest.window, "seen": seen, "needed": seen + far})
+        far, near = (far, middle) if holds(shifted(middle)) else (middle, near)
+    return Reason(code, {"window": newest.window, "seen": seen, "needed": seen + far})
 
 
-def _vote(policy: Policy, evidence: Evidence, memory: Memory) -> tuple[Decision, Memory]:
+def _vote(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
     assert memory.champion
     if not policy.retrains:
         return Decision(Action.NOTHING, (Reason("never_retrain"),)), memory
-    fresh = sum(window * policy.window_rows >= memory.champion.trained_to for window in memory.labelled)
-    if not fresh:
-        flip = Reason("flip_labels", {"seen": 0, "needed": 1})
-        return Decision(Action.NOTHING, (Reason("no_new_labels"), *_about_drift(evidence)), flip), memory
+    if not any(window * policy.window_rows >= memory.champion.trained_to for window in memory.labelled):
+        reasons = (Reason("no_new_labels"), *_about_drift(evidence))
+        return Decision(Action.NOTHING, reasons, Reason("flip_labels", {"seen": 0, "needed": 1})), memory
     if memory.owed:
         return Decision(Action.RETRAIN, (Reason("owed"), *memory.owed)), memory
-    age = evidence.turn - memory.challenged if memory.challenged is not None else policy.cool_down
     signals = [signal for trigger in TRIGGERS if (signal := trigger(policy, evidence, memory))]
     fired = [signal for signal in signals if signal.fired]
-    if age < policy.cool_down:
-        reasons = (Reason("cooling_down", {"age": age, "needed": policy.cool_down}), *(s.reason for s in fired))
-        return Decision(Action.NOTHING, reasons, _flip_of(signals, 1, fired=False)), memory
-    if len(fired) >= policy.quorum:
-        reasons = tuple(signal.reason for signal in fired)
-        flip = _flip_of(signals, len(fired) - policy.quorum + 1, fired=True)
-        return Decision(Action.RETRAIN, reasons, flip), replace(memory, owed=reasons)
-    reasons = (*(signal.reason for signal in signals), *_about_drift(evidence))
-    return Decision(Action.NOTHING, reasons, _flip_of(signals, policy.quorum - len(fired), fired=False)), memory
+    if len(fired) < policy.quorum:
+        reasons = (*(signal.reason for signal in signals), *_about_drift(evidence))
+        return Decision(Action.NOTHING, reasons, _flip_of(signals, policy.quorum - len(fired), fired=False)), memory
+    why = tuple(signal.reason for signal in fired)
+    if held := _held(policy, evidence, memory, urgent=any(signal.urgent for signal in fired)):
+        obstacle, windows = held
+        later = Reason("flip_age_reached", {"windows": windows})
+        return Decision(Action.NOTHING, (obstacle, *why), later), memory
+    flip = _flip_of(signals, len(fired) - policy.quorum + 1, fired=True)
+    return Decision(Action.RETRAIN, why, flip), replace(memory, owed=why)
+
+
+def _held(policy: Policy, evidence: Evidence, memory: Memory, *, urgent: bool) -> tuple[Reason, int] | None:
+    """Why a retrain that the triggers ask for must wait, and for how many windows."""
+    since = evidence.turn - memory.challenged if memory.challenged is not None else policy.cool_down
+    if since < policy.cool_down:
+        return Reason("cooling_down", {"age": since, "needed": policy.cool_down}), policy.cool_down - since
+    if memory.challenger and not memory.awaiting and not urgent:
+        return Reason("on_trial", {"version": memory.challenger.version, "windows": memory.trial.looks}), LONGEST_TRIAL
+    needed = URGENT_CREDIT if urgent else 1.0
+    if memory.credit < needed - 1e-9:
+        windows = math.ceil((needed - memory.credit) / policy.most_retrains - 1e-9)
+        return Reason("budget_spent", {"share": policy.most_retrains, "windows": windows}), windows
+    return None
 
 
 def _flip_of(signals: list[Signal], needed: int, *, fired: bool) -> Reason | None:
@@ -448,40 +605,39 @@ def _about_drift(evidence: Evidence) -> tuple[Reason, ...]:
     }[evidence.drift]
 
 
+STEPS: tuple[Callable[[Policy, Evidence, Memory], Outcome | None], ...] = (
+    _first_model,
+    _blocked,
+    _suspicious,
+    _roll_back,
+    _settle_trial,
+    _vote,
+)
+
+
 # ---- triggers ----------------------------------------------------------------------------------
 def _performance(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
     if not policy.on_performance or memory.champion is None:
         return None
-    newest = next((judged for judged in reversed(evidence.judged) if judged.of(memory.champion.version)), None)
-    loss = newest and newest.of(memory.champion.version)
-    if not (newest and loss):
+    version = memory.champion.version
+    good = [judged for judged in evidence.judged if judged.of(version) and judged.window not in memory.quarantined]
+    loss = good[-1].of(version) if good else None
+    if loss is None:
         return None
-    limit = performance_limit(policy, memory, loss.blocks)
-    if limit is None or newest.window in _baseline_windows(policy, memory):
-        reason = Reason("measuring", {"seen": memory.baseline.looks, "needed": BASELINE_WINDOWS})
-        return Signal(False, reason, Reason("flip_several", {"count": 2, "flips": []}), math.inf)
-    params = {
-        "metric": evidence.metric,
-        "window": newest.window,
-        "seen": loss.mean,
-        "limit": limit,
-        "baseline": memory.baseline.mean,
-    }
+    limit = memory.limit
+    if limit is None:
+        return Signal(False, Reason("measuring", {"window": good[-1].window}), Reason("flip_measured"), math.inf)
     fired = memory.breaches >= policy.performance_checks
-    flip = {"metric": evidence.metric, "window": newest.window, "seen": loss.mean, "needed": limit}
+    seen = {"metric": evidence.metric, "window": good[-1].window, "seen": loss.mean}
+    reason = {**seen, "limit": limit, "baseline": memory.baseline.mean}
+    above = loss.mean > limit
     return Signal(
         fired,
-        Reason("performance_fell" if fired else "healthy", params),
-        Reason("flip_loss_below" if fired else "flip_loss_above", flip),
+        Reason("performance_fell" if fired else "performance_low" if above else "healthy", reason),
+        Reason("flip_loss_below" if above else "flip_loss_above", {**seen, "needed": limit}),
         abs(loss.mean - limit) / max(limit, 1e-12),
+        urgent=True,
     )
-
-
-def _baseline_windows(policy: Policy, memory: Memory) -> list[int]:
-    """The windows that measure what is normal for the champion: they cannot be judged by themselves."""
-    assert memory.champion
-    after = [window for window in memory.labelled if window * policy.window_rows >= memory.champion.trained_to]
-    return after[:BASELINE_WINDOWS]
 
 
 def _age(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
@@ -503,26 +659,35 @@ def period(policy: Policy, memory: Memory) -> int:
     """Windows from one retrain to the next: the square-root law of stock-keeping.
 
     A model that grows stale by a share ``s`` of its loss each window costs ``s p^2 / 2`` over ``p`` windows; with the
-    price of a retrain the cost a window is least at ``p = sqrt(2 price / s)`` (Harris, Factory 1913).
+    price of a retrain the cost a window is least at ``p = sqrt(2 price / s)`` (Harris, Factory 1913). ``s`` is measured
+    by the predecessors in the shadow, and starts from a period of `SUPPOSED_PERIOD` windows.
     """
     if policy.period is not None:
         return policy.period
     weighted, weight = staleness(memory)
+    supposed = 2 * policy.price / SUPPOSED_PERIOD**2
+    slope = (weighted + SUPPOSED_WEIGHT * supposed) / (weight + SUPPOSED_WEIGHT)
     slowest = 2 * policy.price / policy.longest_period**2
-    due = FOLLOW_UP if weight == 0 else round(math.sqrt(2 * policy.price / max(weighted / weight, slowest)))
+    due = FOLLOW_UP if weight == 0 else round(math.sqrt(2 * policy.price / max(slope, slowest)))
     due = min(max(due, 1), policy.longest_period)
     return min(due, FOLLOW_UP) if memory.hurry else due
 
 
 def staleness(memory: Memory) -> tuple[float, float]:
-    """(weighted sum, weight) of the relative loss that one window of age costs, over this reign and earlier ones."""
+    """(weighted sum, weight) of the relative loss that one window of age costs, over this reign and earlier ones.
+
+    What the predecessor lost more than the champion, by window of the gap between their births; shrunk by its
+    signal-to-noise ratio, since a difference of chance is no staleness.
+    """
     total, weight = memory.trend
-    if not (memory.reign and memory.champion and memory.previous):
+    if not (memory.ahead.looks and memory.champion and memory.previous and memory.loss > 0):
         return total, weight
-    gain = sum(gain for gain, _ in memory.reign) / max(sum(loss for _, loss in memory.reign), 1e-12)
+    gain, error = -memory.ahead.mean, memory.ahead.error
+    sure = gain**2 / (gain**2 + error**2) if error > 0 else float(gain != 0)
     gap = max(1, memory.champion.born - memory.previous.born)
-    windows = len(memory.reign)
-    return FORGETTING * total + gain / gap * windows, FORGETTING * weight + windows
+    windows = memory.ahead.looks
+    slope = sure * gain / memory.loss / gap
+    return FORGETTING * total + slope * windows, FORGETTING * weight + windows
 
 
 def _drift(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
@@ -553,27 +718,39 @@ TRIGGERS = (_performance, _age, _drift, _labels)
 
 # ---- successions -------------------------------------------------------------------------------
 def took_over(
-    memory: Memory, contender: Contender, turn: int, *, twin: Contender | None = None, emergency: bool | None = None
+    memory: Memory,
+    contender: Contender,
+    turn: int,
+    *,
+    twin: Contender | None = None,
+    hurry: bool | None = None,
+    forget: bool = False,
+    baseline: Tally | None = None,
 ) -> Memory:
     """The memory after ``contender`` became champion at ``turn``: its predecessor goes into the shadow.
 
-    Also for what a person does: promote a version by hand, or go back to an older one.
-    """
-    going = memory.champion if memory.previous is None or contender != memory.previous else None
+    Also for what a person does: promote a version by hand, or go back to an older one. ``forget``: whoever goes has
+    been found worse and is not watched any longer. ``baseline`` is what its loss was where it was compared.
+    """  # fmt: skip
+    going = None if forget or memory.champion == contender else memory.champion
     return replace(
         memory,
         champion=contender,
-        previous=going if going and going.version != contender.version else None,
+        previous=going,
         twin=twin,
         challenger=None,
+        awaiting=False,
+        trial=Tally(),
+        trial_rows=0,
         crowned=turn,
-        baseline=Tally(),
+        # after an emergency, what was normal before it stays the measure
+        baseline=memory.baseline if hurry else baseline or Tally(),
         ahead=Tally(),
-        reign=(),
+        loss=0.0,
         trend=staleness(memory),
         breaches=0,
         drifts=0,
-        hurry=memory.hurry if emergency is None else emergency,
+        hurry=memory.hurry if hurry is None else hurry,
         owed=(),
     )
 
@@ -581,8 +758,3 @@ def took_over(
 def by_hand(user: str, why: str) -> Decision:
     """The decision of a person to retrain now."""
     return Decision(Action.RETRAIN, (Reason("asked_by_hand", {"user": user, "why": why}),))
-
-
-def gate_share(policy: Policy, look: int) -> float:
-    """The error level that this look of a repeated gate may use."""
-    return spent(policy.gate_level, look)

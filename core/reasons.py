@@ -21,7 +21,7 @@ SENTENCES: dict[str, str] = {
     "owed": "It was decided before and could not be carried out.",
     # why nothing is done
     "healthy": "{metric} loss in window {window} is {seen:.4g}, within the {limit:.4g} that chance explains.",
-    "measuring": "The champion has been judged on {seen} of the {needed} windows that tell what is normal for it.",
+    "measuring": "There is nothing yet to compare the loss in window {window} with.",
     "age_fine": "The champion is {age} windows old; a new one is due after {period}.",
     "no_new_labels": "No labelled window has come since the champion was trained.",
     "cooling_down": "The last challenge was {age} windows ago; the next may start after {needed}.",
@@ -29,9 +29,16 @@ SENTENCES: dict[str, str] = {
     "drift_stable": "No input has drifted.",
     "drift_seen": "Inputs that have drifted: {features}.",
     "drift_unknown": "Drift could not be judged: {note}",
+    "performance_low": "{metric} loss in window {window} is {seen:.4g}, above the {limit:.4g} that chance explains; it"
+    " has to last before a model is trained.",
+    "on_trial": "Version {version} is on trial since {windows} windows; nothing else is trained meanwhile.",
+    "budget_spent": "The budget of retrains ({share:.0%} of the windows) is spent; the next may start in {windows}"
+    " windows.",
     # alerts
     "training_failed": "The challenger could not be trained: {why}",
     "broken_feed": "The feed looks broken ({what}): nothing is trained on it. Mend the feed.",
+    "labels_suspicious": "The labels of window {window} do not go with the answers at all ({seen:.1f} standard errors;"
+    " {usual:.1f} are usual): they may be mixed up. They are set aside unless the next window shows the same.",
     "rollback_advised": "Version {version} beats the champion by {advantage:.4g} over {windows} windows;"
     " the policy leaves the step to you.",
     "job_failed": "{label} failed after {tries}: {message}",
@@ -60,6 +67,11 @@ SENTENCES: dict[str, str] = {
     "worse_than_trivial": "The challenger's loss of {seen:.4g} is no better than always answering the most common"
     " label ({trivial:.4g}).",
     "answers_missing": "The challenger gave no answer for {missing} of {rows} rows.",
+    "slice_worse": "Where {slice} ({rows} rows) the challenger is far worse: {challenger:.4g} against {champion:.4g}.",
+    "calibration_worse": "The challenger's probabilities are worth less: Brier score {challenger:.4g} against"
+    " {champion:.4g}.",
+    "forgets": "On windows of long ago the challenger is clearly worse ({challenger:.4g} against {champion:.4g}): should"
+    " they come back, it has forgotten them.",
     "awaiting_approval": "Version {version} passed; the policy leaves the promotion to you.",
     "trained_on": "Trained on {rows} labelled rows ({scope}).",
     # what would have decided otherwise
@@ -78,6 +90,11 @@ SENTENCES: dict[str, str] = {
     "flip_advantage": "The champion would have stayed, had its predecessor's advantage in window {window} been"
     " {needed:+.4g} or less (it was {seen:+.4g}).",
     "flip_feed_whole": "It would have gone on, had the feed been whole.",
+    "flip_skill": "It would have gone on, had the labels of window {window} gone with the answers by {needed:.1f} standard"
+    " errors (it was {seen:.1f}).",
+    "flip_gain": "The champion would have stayed, had the challenger's gain in window {window} been {needed:+.4g} or"
+    " less (it was {seen:+.4g}).",
+    "flip_measured": "It is told when the champion's first windows are judged.",
     "flip_several": "It would have been otherwise only if {count} things had changed together.",
 }
 

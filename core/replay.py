@@ -39,7 +39,9 @@ class History:
         self._models: list[Any] = []
         self._training: list[pd.DataFrame] = []
         self._references: dict[int, drift.Reference] = {}
-        self._answers = np.full(len(labels), None if schema.task.is_classification else np.nan, dtype=_dtype(schema))
+        self._answers: NDArray[Any] = np.full(
+            len(labels), None if schema.task.is_classification else np.nan, dtype=_dtype(schema)
+        )
         self._probabilities = (
             np.full((len(labels), len(schema.classes)), np.nan) if schema.task.is_classification else None
         )

@@ -6,7 +6,7 @@ model versions: whoever calls writes the ledger and moves the champion, step by 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core import drift, estimators, gate
+from core.gate import Tally
 from core.policy import (
     Approval,
     Contender,
@@ -25,7 +26,7 @@ from core.policy import (
     VersionLoss,
     took_over,
 )
-from core.records import Action, Comparison, DriftCheck, Reason, Schema, Task, Verdict
+from core.records import Action, Comparison, DriftCheck, Kind, Reason, Schema, Task, Verdict
 
 Span = tuple[int, int]
 
@@ -105,7 +106,7 @@ def observe(world: World, policy: Policy, memory: Memory, turn: int) -> Observat
             rows=min(world.rows_count(), (turn + 1) * policy.window_rows),
             judged=tuple(judged.values()),
             pending=tuple(window for window in unseen if window not in judged),
-            metric="absolute error" if world.schema.task is Task.REGRESSION else "error",
+            metric=metric(world.schema),
             drift=check.verdict if check else Verdict.UNKNOWN,
             drifting=tuple(dict.fromkeys(score.feature for score in check.scores if score.drifting)) if check else (),
             drift_note=check.note if check else "",
@@ -121,12 +122,18 @@ def _judge(world: World, policy: Policy, memory: Memory, window: int) -> Judged 
     known = labels.notna().to_numpy()
     if not known.any() or known.mean() < policy.mature_share:
         return None
-    losses = tuple(
-        VersionLoss(contender.version, tuple(_blocks(world, contender.version, first, last, labels)))
+    answers = {
+        contender.version: world.predict(contender.version, first, last)
         for contender in in_view(memory)
         if contender.trained_to <= first
+    }
+    losses = tuple(
+        VersionLoss(version, _rounded(gate.blocks(row_losses(said, labels, world.schema))))
+        for version, said in answers.items()
     )
-    return Judged(window, int(known.sum()), losses)
+    champion = answers.get(memory.champion.version) if memory.champion else None
+    skill = gate.skill(labels[known].to_numpy(), champion.labels[known]) if champion else None
+    return Judged(window, int(known.sum()), losses, None if skill is None else round(skill, 6))
 
 
 def in_view(memory: Memory) -> list[Contender]:
@@ -149,9 +156,8 @@ def row_losses(answers: Answers, labels: "pd.Series[Any]", schema: Schema) -> ND
     return (truth != said).astype(np.float64)
 
 
-def _blocks(world: World, version: int, first: int, last: int, labels: "pd.Series[Any]") -> list[float]:
-    losses = row_losses(world.predict(version, first, last), labels, world.schema)
-    return [round(float(mean), 9) for mean in gate.blocks(losses)]
+def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(round(float(value), 9) for value in values)
 
 
 def _check(world: World, policy: Policy, memory: Memory, turn: int) -> DriftCheck | None:
@@ -163,67 +169,174 @@ def _check(world: World, policy: Policy, memory: Memory, turn: int) -> DriftChec
 
 
 # ---- challenging -------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Bench:
+    """What a challenge works with: ``held`` is the newest labelled window, ``versions`` collects what was trained."""
+
+    world: World
+    policy: Policy
+    memory: Memory
+    turn: int
+    seed: int
+    versions: list[int] = field(default_factory=list)
+
+    @property
+    def windows(self) -> list[int]:
+        return list(self.memory.labelled)
+
+    @property
+    def held(self) -> int:
+        return self.memory.labelled[-1]
+
+    def spans(self, windows: list[int], scope: str) -> list[Span]:
+        return training_spans(self.policy, windows, scope, self.memory.changed)
+
+    def fit(self, windows: list[int], scope: str) -> int:
+        estimator = estimators.resolve(self.policy.estimator)
+        self.versions.append(self.world.fit(self.spans(windows, scope), estimator=estimator, seed=self.seed))
+        return self.versions[-1]
+
+    def labels(self, window: int) -> "pd.Series[Any]":
+        return self.world.labels(*span(self.policy, window))
+
+    def answers(self, version: int, window: int) -> Answers:
+        return self.world.predict(version, *span(self.policy, window))
+
+    def losses(self, version: int, window: int) -> NDArray[np.float64]:
+        """Row losses of a version on the labelled rows of a window."""
+        return row_losses(self.answers(version, window), self.labels(window), self.world.schema)
+
+    def blocks(self, version: int, window: int) -> NDArray[np.float64]:
+        return np.asarray(_rounded(gate.blocks(self.losses(version, window))))
+
+
 def challenge(world: World, policy: Policy, memory: Memory, turn: int, *, seed: int = 0) -> Challenge:
     """Train a challenger, compare it with the champion on the newest labelled window, and say who is to serve.
 
     The challenger that is compared has not seen that window; the version that takes over is then trained on it too.
+    A challenger that needs more rows stays as it is, on trial (`policy.decide` settles it). Costs one retrain of the
+    budget, however many fits it takes.
     """
-    held = max(memory.labelled)
-    before = [window for window in memory.labelled if window != held]
-    first, last = span(policy, held)
-    labels = world.labels(first, last)
-    estimator = estimators.resolve(policy.estimator)
+    bench = _Bench(world, policy, memory, turn, seed)
     scope = _scope(policy, memory)
-    versions: list[int] = []
+    if policy.gate == "none" or len(bench.windows) < 2:
+        return _succeed(bench, scope, None, None, ())
+    scope, candidate = _candidate(bench, scope)
+    comparison, reasons, passed = _examine(bench, candidate)
+    if passed:
+        return _succeed(bench, scope, candidate, comparison, reasons)
+    after = _tried(bench)
+    if comparison and comparison.verdict == "need_more_rows":
+        after = _on_trial(bench, after, Contender(candidate, scope, span(policy, bench.held)[0], turn))
+    return Challenge(Action.HOLD, candidate, tuple(bench.versions), comparison, reasons, after)
 
-    def fit(kind: str, windows: list[int]) -> int:
-        versions.append(world.fit(training_spans(policy, windows, kind), estimator=estimator, seed=seed))
-        return versions[-1]
 
-    comparison, reasons = None, ()
-    passed = True
-    if before and policy.gate != "none":
-        candidate = fit(scope, before)
-        comparison, reasons = _compare(world, policy, memory, candidate, first, last, labels)
-        passed = comparison is None or comparison.verdict == "promote"
-        reasons = (*(comparison.reasons if comparison else ()), *reasons)
-    tried = replace(memory, challenged=turn, owed=(), breaches=0, labels_then=memory.labels)
-    if not passed:
-        return Challenge(Action.HOLD, versions[-1], tuple(versions), comparison, reasons, tried)
-    edge = last
-    chosen = Contender(fit(scope, memory_windows(memory)), scope, edge, turn)
+def _tried(bench: _Bench) -> Memory:
+    """The memory after a challenge, whatever came of it."""
+    memory = bench.memory
+    return replace(
+        memory,
+        challenged=bench.turn,
+        owed=(),
+        breaches=0,
+        labels_then=memory.labels,
+        credit=memory.credit - (memory.champion is not None),
+        challenger=None,
+        awaiting=False,
+        trial=Tally(),
+        trial_rows=0,
+    )
+
+
+def _candidate(bench: _Bench, scope: str) -> tuple[str, int]:
+    """The scope and version to compare: trained without the held-out window; another scope's only if clearly better."""
+    before = bench.windows[:-1]
+    version = bench.fit(before, scope)
+    for rival in _rivals(bench, scope):
+        other = bench.fit(before, rival)
+        lead = bench.blocks(version, bench.held) - bench.blocks(other, bench.held)
+        if Tally().plus(lead).low(SCOPE_LEVEL) > 0:
+            version, scope = other, rival
+    return scope, version
+
+
+def _rivals(bench: _Bench, scope: str) -> list[str]:
+    """Other scopes worth a candidate each: when the world has just changed, what is best to train on may have too."""
+    changed = bench.memory.hurry or any(reason.code == "performance_fell" for reason in bench.memory.owed)
+    if bench.policy.scope is not Scope.BEST or not changed:
+        return []
+    before = bench.windows[:-1]
+    spans = {scope: bench.spans(before, scope)}
+    for rival in (Scope.ALL, Scope.SLIDING, Scope.SINCE_CHANGE):
+        found = bench.spans(before, rival)
+        if found not in spans.values() and _trainable(bench.world, found):
+            spans[rival] = found
+    return [rival for rival in spans if rival != scope]
+
+
+def _trainable(world: World, spans: list[Span]) -> bool:
+    """Do these rows hold at least two classes, each a few times?"""
+    if world.schema.task is Task.REGRESSION:
+        return True
+    counts = pd.concat([world.labels(*found) for found in spans]).value_counts()
+    return int((counts >= FEWEST_OF_A_CLASS).sum()) >= 2
+
+
+def _succeed(
+    bench: _Bench, scope: str, candidate: int | None, comparison: Comparison | None, reasons: tuple[Reason, ...]
+) -> Challenge:
+    """Train the version that takes over on everything, and its twin of the other scope; or leave it to a person."""
+    policy, memory, edge = bench.policy, bench.memory, span(bench.policy, bench.held)[1]
+    chosen = Contender(bench.fit(bench.windows, scope), scope, edge, bench.turn)
+    rows = sum(last - first for first, last in bench.spans(bench.windows, scope))
+    reasons = (*reasons, Reason("trained_on", {"rows": rows, "scope": scope}))
+    if policy.approval is Approval.MANUAL and memory.champion:
+        after = replace(_tried(bench), challenger=chosen, awaiting=True)
+        reasons = (*reasons, Reason("awaiting_approval", {"version": chosen.version}))
+        return Challenge(Action.HOLD, chosen.version, tuple(bench.versions), comparison, reasons, after)
     twin = None
     if policy.scope is Scope.BEST:
         other = Scope.ALL if scope == Scope.SLIDING else Scope.SLIDING
-        twin = Contender(fit(other, memory_windows(memory)), other, edge, turn)
-    emergency = any(reason.code == "performance_fell" for reason in memory.owed)
-    reasons = (*reasons, Reason("trained_on", {"rows": rows_in(policy, memory_windows(memory), scope), "scope": scope}))
-    if policy.approval is Approval.MANUAL and memory.champion:
-        waiting = Reason("awaiting_approval", {"version": chosen.version})
-        held_back = replace(tried, challenger=chosen)
-        return Challenge(Action.HOLD, chosen.version, tuple(versions), comparison, (*reasons, waiting), held_back)
-    after = took_over(tried, chosen, turn, twin=twin, emergency=emergency)
-    return Challenge(Action.PROMOTE, chosen.version, tuple(versions), comparison, reasons, after)
+        twin = Contender(bench.fit(bench.windows, other), other, edge, bench.turn)
+    after = took_over(
+        _tried(bench),
+        chosen,
+        bench.turn,
+        twin=twin,
+        hurry=any(reason.code == "performance_fell" for reason in memory.owed),
+        baseline=None if candidate is None else Tally().plus(bench.blocks(candidate, bench.held)),
+    )
+    return Challenge(Action.PROMOTE, chosen.version, tuple(bench.versions), comparison, reasons, after)
 
 
-def memory_windows(memory: Memory) -> list[int]:
-    return list(memory.labelled)
+def _on_trial(bench: _Bench, after: Memory, challenger: Contender) -> Memory:
+    """The memory with the challenger on trial, and its first look at the held-out window in it."""
+    assert after.champion
+    gain = bench.blocks(after.champion.version, bench.held) - bench.blocks(challenger.version, bench.held)
+    rows = int(bench.labels(bench.held).notna().sum())
+    return replace(after, challenger=challenger, trial=Tally().plus(gain), trial_rows=rows)
 
 
-def rows_in(policy: Policy, windows: list[int], scope: str) -> int:
-    """Rows that training on these windows by this scope spans."""
-    return sum(last - first for first, last in training_spans(policy, windows, scope))
+FEWEST_ROWS = 200
+FEWEST_OF_A_CLASS = 10
+SCOPE_LEVEL = 0.05
 
 
-def training_spans(policy: Policy, windows: list[int], scope: str) -> list[Span]:
-    """The row spans to train on: the newest ``most_rows`` of the labelled windows, or the newest few windows.
+def training_spans(policy: Policy, windows: list[int], scope: str, changed: int = 0) -> list[Span]:
+    """The row spans to train on: the newest labelled windows, as many as the scope says and ``most_rows`` allows.
+
+    ``changed`` is the window in which the world last changed, for the scope since_change, which spans at least
+    `FEWEST_ROWS`.
 
     >>> training_spans(Policy(window_rows=100, warm_up_windows=2), [0, 1, 3], "all")
     [(0, 200), (300, 400)]
     """
-    most = policy.sliding if scope == Scope.SLIDING else max(1, policy.most_rows // policy.window_rows)
+    most = {
+        Scope.SLIDING: policy.sliding,
+        Scope.SINCE_CHANGE: max(sum(window >= changed for window in windows), -(-FEWEST_ROWS // policy.window_rows)),
+    }.get(Scope(scope), len(windows))
     spans: list[Span] = []
-    for window in sorted(windows)[-most:]:
+    for window in sorted(windows)[-min(most, max(1, policy.most_rows // policy.window_rows)) :]:
         first, last = span(policy, window)
         if spans and spans[-1][1] == first:
             spans[-1] = (spans[-1][0], last)
@@ -232,42 +345,116 @@ def training_spans(policy: Policy, windows: list[int], scope: str) -> list[Span]
     return spans
 
 
+LEAD_HALF_LIFE = 12  # windows
+LEAST_LEAD = 0.01
+
+
 def _scope(policy: Policy, memory: Memory) -> str:
-    """Which scope is to serve. Of the two side by side: sliding only if its lead is large and certain enough."""
+    """Which scope is to serve. Of the two side by side: sliding only if its lead is large and certain enough.
+
+    The lead is the exponentially weighted mean of relative loss advantages, over its standard error.
+    """
     if policy.scope is not Scope.BEST:
         return policy.scope
     lead = np.asarray(memory.twin_lead)
     if len(lead) < 2:
         return Scope.ALL
-    weights = 0.5 ** (np.arange(len(lead))[::-1] / 12)
+    weights = 0.5 ** (np.arange(len(lead))[::-1] / LEAD_HALF_LIFE)
     weights /= weights.sum()
-    mean = float(weights @ lead)
-    effective = float((weights**2).sum())
-    error = float(np.sqrt(weights @ (lead - mean) ** 2 * effective / (1 - effective + 1e-9)))
-    return Scope.SLIDING if mean > max(0.01, error) else Scope.ALL
+    mean, lost = float(weights @ lead), float((weights**2).sum())
+    error = float(np.sqrt(weights @ (lead - mean) ** 2 * lost / (1 - lost)))
+    return Scope.SLIDING if mean > max(LEAST_LEAD, error) else Scope.ALL
 
 
-def _compare(
-    world: World,
-    policy: Policy,
-    memory: Memory,
-    candidate: int,
-    first: int,
-    last: int,
-    labels: "pd.Series[Any]",
-) -> tuple[Comparison | None, tuple[Reason, ...]]:
-    theirs = _blocks(world, candidate, first, last, labels)
-    champion = memory.champion
-    if champion is None or champion.trained_to > first:
-        return None, (Reason("no_comparison"),) if champion else ()
-    ours = _blocks(world, champion.version, first, last, labels)
+def _examine(bench: _Bench, candidate: int) -> tuple[Comparison | None, tuple[Reason, ...], bool]:
+    """The comparison on the held-out window, everything to be said of it, and whether the challenger passed."""
+    policy, champion = bench.policy, bench.memory.champion
+    if champion and champion.trained_to > span(policy, bench.held)[0]:
+        champion = None
+    found = gate.sanity(_trial(bench, champion, candidate))
+    sane = not any(reason.code in policy.blocks for reason in found)
+    if champion is None:
+        return None, (*((Reason("no_comparison"),) if bench.memory.champion else ()), *found), sane
     comparison = gate.compare(
-        ours,
-        theirs,
-        metric="absolute error" if world.schema.task is Task.REGRESSION else "error",
-        rows=int(labels.notna().sum()),
+        bench.blocks(champion.version, bench.held),
+        bench.blocks(candidate, bench.held),
+        metric=metric(bench.world.schema),
+        rows=int(bench.labels(bench.held).notna().sum()),
         gate=policy.gate,
         level=policy.gate_level,
         minimum_gain=policy.minimum_gain,
     )
-    return comparison, ()
+    if not sane:
+        comparison = replace(comparison, verdict="hold", reasons=(*comparison.reasons, *found))
+    return comparison, (*comparison.reasons, *(found if sane else ())), comparison.verdict == "promote"
+
+
+def metric(schema: Schema) -> str:
+    """What a loss is called: the share of wrong answers, or the mean absolute error."""
+    return "absolute error" if schema.task is Task.REGRESSION else "error"
+
+
+OLD_WINDOWS = 4
+
+
+def _trial(bench: _Bench, champion: Contender | None, candidate: int) -> gate.Trial:
+    """What the sanity checks look at, on the labelled rows of the held-out window."""
+    schema, labels, before = bench.world.schema, bench.labels(bench.held), bench.windows[:-1]
+    known = labels.notna().to_numpy()
+    theirs = bench.answers(candidate, bench.held)
+    trivial = _trivial(pd.concat([bench.labels(window) for window in before]), int(known.sum()), schema)
+    trial = gate.Trial(
+        challenger=row_losses(theirs, labels, schema),
+        trivial=row_losses(trivial, labels[known], schema),
+        missing=int(pd.isna(theirs.labels).sum()),
+    )
+    if champion is None:
+        return trial
+    old = before[: len(before) // 2 : max(1, len(before) // (2 * OLD_WINDOWS))][:OLD_WINDOWS]
+    past = [
+        np.concatenate([bench.blocks(version, at) for at in old]) for version in (champion.version, candidate) if old
+    ]
+    return replace(
+        trial,
+        champion=bench.losses(champion.version, bench.held),
+        scores=_brier_scores(bench.answers(champion.version, bench.held), theirs, labels, schema),
+        past=(past[0], past[1]) if past else None,
+        slices=_slices(bench.world.rows(*span(bench.policy, bench.held))[known], schema),
+    )
+
+
+def _trivial(labels: "pd.Series[Any]", rows: int, schema: Schema) -> Answers:
+    """The best constant answer: the most common label, or the median."""
+    answer = labels.median() if schema.task is Task.REGRESSION else labels.dropna().mode().iloc[0]
+    return Answers(np.full(rows, answer, dtype=np.float64 if schema.task is Task.REGRESSION else object))
+
+
+def _brier_scores(
+    ours: Answers, theirs: Answers, labels: "pd.Series[Any]", schema: Schema
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    if ours.probabilities is None or theirs.probabilities is None:
+        return None
+    known = labels.notna().to_numpy()
+    truth = labels[known].to_numpy()[:, None] == np.asarray(schema.classes, dtype=object)[None, :]
+    first, second = (((said.probabilities[known] - truth) ** 2).sum(1) for said in (ours, theirs))  # type: ignore[index]
+    return first, second
+
+
+MOST_SLICES = 60
+
+
+def _slices(rows: pd.DataFrame, schema: Schema) -> dict[str, NDArray[np.bool_]]:
+    """Masks by name: the thirds of each number, the common values of each category."""
+    found: dict[str, NDArray[np.bool_]] = {}
+    for column in schema.features:
+        values = rows[column.name]
+        if column.kind is Kind.NUMERIC:
+            low, high = values.quantile(1 / 3), values.quantile(2 / 3)
+            if not low < high:
+                continue
+            found[f"{column.name} <= {low:.4g}"] = (values <= low).to_numpy()
+            found[f"{column.name} > {high:.4g}"] = (values > high).to_numpy()
+        elif column.kind is not Kind.TIMESTAMP:
+            for value in values.value_counts().index[:5]:
+                found[f"{column.name} = {value}"] = (values == value).fillna(False).to_numpy(dtype=bool)
+    return dict(list(found.items())[:MOST_SLICES])

@@ -2,8 +2,8 @@
 
 An estimator is a function ``build(schema, seed)`` that gives an unfitted sklearn Pipeline: preprocessing inside, so
 that the pipeline is the whole model. It takes a frame with the schema's feature columns in their canonical dtypes
-(`core.records.Kind`) and in time order, and labels as text (classification) or float (regression). Every part can be saved by skops
-with the types in `TRUSTED_TYPES`; nothing is pickled.
+(`core.records.Kind`) and in time order, and labels as text (classification) or float (regression). Every part can be
+saved by skops with the types in `TRUSTED_TYPES`; nothing is pickled.
 """
 
 from collections.abc import Callable
