@@ -48,7 +48,7 @@ else:
             scheduler.stop()
             context.close_current()
 
-    server.start()
+    settings = server.start().settings
     app = st.App(
         HERE / "pages" / "main.py",
         lifespan=lifespan,
@@ -57,4 +57,10 @@ else:
     )
 
     if __name__ == "__main__":
-        app.run()
+        app.run(
+            config={
+                "server.port": settings.port,
+                "server.address": settings.host,
+                "server.maxUploadSize": settings.upload_megabytes,
+            }
+        )

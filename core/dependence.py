@@ -16,27 +16,28 @@ Floats = NDArray[np.float64]
 MAX_ORDER = 10
 
 
-def autocorrelation_time(pieces: Floats) -> tuple[Floats, Floats, Floats]:
+def autocorrelation_time(pieces: NDArray[np.floating]) -> tuple[Floats, Floats, Floats]:
     """The autocorrelation time (1 or more) of each series, the degrees of freedom of that estimate (inf: independent),
     and the correlation of neighbours, -1 to 1.
 
-    ``pieces`` is (pieces, rows, series): stretches of neighbouring rows. Two corrections make it err on the long side:
+    ``pieces`` is (series, pieces, rows): stretches of neighbouring rows. Two corrections make it err on the long side:
     the bias of the autocorrelation, ``-(1 + 4 r) / n`` (Marriott & Pope, Biometrika 1954; Kendall, ibid.), is added
     back, and times below 1 count as 1. The delta method on an AR(1) with the same time, whose coefficient has variance
     ``(1 - r^2) / n``, gives the time a relative variance of ``2 / d`` with ``d = n (1 - r^2) / 2`` degrees of freedom:
     a standardised mean is then compared with Student's t instead of the normal distribution.
     """
-    count, length, series = pieces.shape
+    series, count, length = pieces.shape
     rows = count * length
     if rows < 4:
         return np.ones(series), np.full(series, np.inf), np.zeros(series)
-    centred = pieces - pieces.mean(axis=(0, 1))
+    mean = pieces.mean(axis=(1, 2), keepdims=True)
+    centred = pieces - mean
     most = min(MAX_ORDER, length // 20)
     covariance = np.stack(
-        [np.einsum("ptc,ptc->c", centred[:, : length - lag], centred[:, lag:]) for lag in range(most + 1)]
-    )
+        [np.einsum("cpt,cpt->c", centred[..., : length - lag], centred[..., lag:]) for lag in range(most + 1)]
+    ).astype(np.float64)
     variance = covariance[0] / rows
-    alive = variance > 1e-12 * np.maximum(np.abs(pieces).max(axis=(0, 1)) ** 2, 1e-300)
+    alive = variance > 1e-10 * np.maximum(variance + mean[:, 0, 0] ** 2, 1e-30)
     correlation = covariance / np.where(alive, covariance[0], 1.0)
     correlation[0] = 1.0
     # Levinson-Durbin over all series at once: coefficients, innovation variance and AIC of every order
@@ -83,9 +84,9 @@ def guarded_time(times: Floats, typical: float, rows: int) -> Floats:
 def block_time(blocks: Floats, rows_per_block: int, variance: Floats) -> Floats:
     """The autocorrelation time seen at the scale of blocks: what the means of long blocks vary more than they should.
 
-    ``blocks`` is (blocks, series) of block means, ``variance`` that of single rows. Blocks that depend on each other in
+    ``blocks`` is (series, blocks) of block means, ``variance`` that of single rows. Blocks that depend on each other in
     turn count by their own autocorrelation time.
     """
-    between = blocks.var(axis=0, ddof=1) * rows_per_block
+    between = blocks.var(axis=1, ddof=1) * rows_per_block
     ratio = np.where(variance > 0, between / np.where(variance > 0, variance, 1.0), 1.0)
-    return np.asarray(ratio * autocorrelation_time(blocks[None])[0])
+    return np.asarray(ratio * autocorrelation_time(blocks[:, None, :])[0])

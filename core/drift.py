@@ -43,7 +43,7 @@ from core.drift_metrics import chi_square as chi_square_metric
 from core.drift_metrics import mann_whitney as mann_whitney_metric
 from core.drift_metrics.base import squares_limit
 from core.errors import ContinualError, InvalidInput, InvalidRows, NotEnoughRows
-from core.profiles import Feature, Profile, merge
+from core.profiles import Feature, Profile, Values, merge
 from core.records import Column, DriftCheck, Kind, Schema, Score, Task, Verdict
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "PSEUDO_FEATURES",
     "Profile",
     "Reference",
+    "against",
     "check",
     "facts",
     "merge",
@@ -65,8 +66,9 @@ Ints = NDArray[np.int64]
 PSEUDO_FEATURES = ("prediction", "label")  # profiled when the frame holds them; judged only when asked for by name
 JOINT = "all features"  # the name under which the joint score is reported
 DECISIVE: Mapping[str, float] = {  # what decides by default, and its share of a feature's part of the budget
-    "mann_whitney": 0.65,
-    "ks": 0.35,
+    "mann_whitney": 0.6,
+    "ks": 0.2,
+    "mood": 0.2,
     "chi_square": 1.0,
     "missing_rate": 0.1,
     "joint_shift": 1.0,
@@ -79,10 +81,10 @@ FEWEST = 10  # independent rows the current window must be worth
 LONG = 30  # autocorrelation times the reference must last, to know them
 ASPECTS = ("location", "shape", "missing")
 STRETCH, STRETCHES = 1024, 4  # neighbouring rows the dependence is estimated from
-BLOCKS = 256
+BLOCKS = 128
 MANY = 1 << 14  # from so many rows on, dependence over longer distances is looked for in block means
 SAMPLED = 2_000
-LEADING = 6  # categories whose dependence is looked at
+LEADING = 4  # categories whose dependence is looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,9 +201,10 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     extra = [Column(name, _kind(frame[name])) for name in PSEUDO_FEATURES if name in frame.columns]
     known = set(schema.names)
     columns = [*schema.features, *(column for column in extra if column.name not in known)]
-    placed = [profiles.place_bins(column, profiles.column_of(frame, column.name)) for column in columns]
+    values = [profiles.values_of(frame, column.name, column.kind) for column in columns]
+    placed = [profiles.place_bins(column, one) for column, one in zip(columns, values, strict=True)]
     features = tuple(feature for feature, _ in placed)
-    window = _count(features, frame, "", [counts for _, counts in placed])
+    window = _profile("", len(frame), [counted for _, counted in placed])
     digest = hashlib.sha256(
         b"".join((f"{f.name}|{f.kind}|{f.centre!r}|{f.scale!r}|{f.categories}").encode() for f in features)
         + b"".join(f.borders.tobytes() + f.edges.tobytes() for f in features)
@@ -210,42 +213,42 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     window = replace(window, reference=digest.hexdigest()[:16])
     count = len(features)
     bare = Reference(window.reference, features, window, np.ones((3, count)), np.ones((3, count)), np.eye(count))
-    times, freedoms, overlap = _calibrate(bare, frame)
+    times, freedoms, overlap = _calibrate(bare, values)
     return replace(bare, times=times, freedoms=freedoms, overlap=overlap)
 
 
 def profile(reference: Reference, frame: pd.DataFrame) -> Profile:
     """What these rows look like in the reference's bins. Raises InvalidRows when a column is missing."""
-    return _count(reference.features, frame, reference.id, [None] * len(reference.features))
+    values = (profiles.values_of(frame, feature.name, feature.kind) for feature in reference.features)
+    counted = [profiles.count(feature, one) for feature, one in zip(reference.features, values, strict=True)]
+    return _profile(reference.id, len(frame), counted)
 
 
-def _count(
-    features: Sequence[Feature], frame: pd.DataFrame, reference_id: str, known: Sequence[Ints | None]
-) -> Profile:
-    size = len(features)
-    counts: list[Ints] = []
-    missing, unseen = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    sums, squares = np.zeros(size), np.zeros(size)
-    for i, feature in enumerate(features):
-        column = profiles.column_of(frame, feature.name)
-        if feature.kind is Kind.CATEGORICAL:
-            names, times, missing[i] = profiles.count_categories(column)
-            bins = profiles.category_bins(feature, names)
-            counts.append(np.bincount(bins, weights=times, minlength=feature.bins).astype(np.int64))
-            if feature.complete:
-                unseen[i] = times[feature.codes.get_indexer(pd.Index(names, dtype=object)) < 0].sum()
-            continue
-        values = profiles.numbers(column, feature.kind)
-        ready = known[i]
-        if ready is None:
-            found, missing[i] = profiles.count_numbers(feature, values)
-            counts.append(found)
-        else:
-            counts.append(ready)
-            missing[i] = len(values) - int(ready.sum())
-        sums[i], squares[i] = profiles.moments(feature, values)
-    flat = np.concatenate(counts) if counts else profiles.NO_INTS
-    return Profile(reference_id, len(frame), flat, missing, unseen, sums, squares, 0, np.zeros((0, 0)))
+def against(reference: Reference, window: Profile) -> Reference:
+    """The reference with another window of rows in its place: to compare any two windows that were profiled with it.
+
+    Bins and dependence stay the reference's. Raises InvalidInput when the profile is another reference's.
+    """
+    if window.reference != reference.id:
+        raise InvalidInput(
+            f"The profile belongs to reference {window.reference}, not to {reference.id}. Profile the rows again."
+        )
+    return replace(reference, profile=window)
+
+
+def _profile(reference_id: str, rows: int, counted: Sequence[profiles.Counted]) -> Profile:
+    sizes = [int(one.counts.sum()) for one in counted]
+    return Profile(
+        reference_id,
+        rows,
+        np.concatenate([one.counts for one in counted]) if counted else profiles.NO_INTS,
+        rows - np.array(sizes, np.int64),
+        np.array([one.unseen for one in counted], np.int64),
+        np.array([one.total for one in counted]),
+        np.array([one.squares for one in counted]),
+        0,
+        np.zeros((0, 0)),
+    )
 
 
 def _kind(column: "pd.Series[Any]") -> Kind:
@@ -260,47 +263,45 @@ def _kind(column: "pd.Series[Any]") -> Kind:
 
 
 # ---- how the reference's rows depend on each other -----------------------------------------------------------------
-def _calibrate(bare: Reference, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+def _calibrate(bare: Reference, values: Sequence[Values]) -> tuple[Floats, Floats, Floats]:
     """Autocorrelation times and their degrees of freedom, (3, F) each, and the overlap of the features, (F, F)."""
-    rows = len(frame)
+    rows = bare.rows
     if rows <= STRETCH * STRETCHES:
         starts, length = [0], rows
     else:
         starts, length = [round(i * (rows - STRETCH) / (STRETCHES - 1)) for i in range(STRETCHES)], STRETCH
     picked = (np.array(starts)[:, None] + np.arange(length)[None, :]).ravel()
-    stretch = frame.iloc[picked]
-    series: list[Floats] = []  # what the aspects of the features look at, over the picked rows
+    series: list[NDArray[np.float32]] = []  # what the aspects of the features look at, over the picked rows
     owner: list[tuple[str, int]] = []
-    bases: list[Floats] = []  # per feature: standardised columns that span its statistic
-    for i, feature in enumerate(bare.features):
-        column = stretch[feature.name]
-        if feature.kind is Kind.CATEGORICAL:
-            codes, names = profiles.category_codes(column)
-            bins = np.r_[profiles.category_bins(feature, names), feature.bins][codes]
+    bases: list[NDArray[np.float32]] = []  # per feature: the columns that span its statistic
+    for i, (feature, column) in enumerate(zip(bare.features, values, strict=True)):
+        if isinstance(column, profiles.Codes):
+            bins = _bins(feature, column, picked)
             leading = _leading(bare.counts[i])
-            parts = [np.where(bins == b, 1.0, 0.0) for b in leading[:-1]]
-            parts.append(np.where((bins < feature.bins) & ~np.isin(bins, leading[:-1]), 1.0, 0.0))
-            base = np.stack(parts, axis=1)
+            parts = [(bins == b).astype(np.float32) for b in leading]
             series += parts
             owner += [("location", i)] * len(parts)
+            rest = 1.0 - sum(parts, start=np.zeros(len(picked), np.float32))
+            bases.append(np.stack([*parts, rest]))
         else:
-            bins = profiles.bins_of(feature, profiles.numbers(column, feature.kind))
-            score = bare.scores[i][np.minimum(bins, len(bare.scores[i]) - 1)]
-            score[bins == feature.bins] = 0.0
-            base = score[:, None]
+            bins = profiles.bins_of(feature, column[picked])
+            table = bare.scores[i].astype(np.float32)
+            table[feature.bins :] = 0.0
+            score = table[bins]
             series += [score, np.abs(score)]
             owner += [("location", i), ("shape", i)]
-        bases.append(base)
+            bases.append(score[None])
         if bare.profile.missing[i]:
-            series.append((bins == feature.bins).astype(np.float64))
+            series.append((bins == feature.bins).astype(np.float32))
             owner.append(("missing", i))
     count = len(bare.features)
     times, freedoms = np.ones((3, count)), np.full((3, count), np.inf)
     if series:
-        stacked = np.stack(series, axis=1).reshape(len(starts), length, len(series))
+        stacked = np.stack(series).reshape(len(series), len(starts), length)
         found, freedom, neighbours = dependence.autocorrelation_time(stacked)
         aspects, indices = np.array([aspect for aspect, _ in owner]), np.array([i for _, i in owner])
-        variance = stacked.var(axis=(0, 1))
+        mean = stacked.mean(axis=(1, 2))
+        variance = (np.einsum("cpt,cpt->c", stacked, stacked) / len(picked) - mean**2).clip(0.0).astype(np.float64)
         for a, aspect in enumerate(ASPECTS):
             group = np.flatnonzero(aspects == aspect)
             weight = np.bincount(indices[group], variance[group], minlength=count)
@@ -314,69 +315,79 @@ def _calibrate(bare: Reference, frame: pd.DataFrame) -> tuple[Floats, Floats, Fl
         slower = times[0] > times[1]
         times[1], freedoms[1] = np.where(slower, times[0], times[1]), np.where(slower, freedoms[0], freedoms[1])
     if rows >= MANY:
-        longer = _over_blocks(bare, frame)
-        seen = longer > 1.3 * times
+        longer = _over_blocks(bare, values)
+        seen = longer > 1.5 * times  # four standard errors of a variance from 128 blocks
         times, freedoms = np.where(seen, longer, times), np.where(seen, BLOCKS / 2.0, freedoms)
     return times, freedoms, _overlap(bases)
+
+
+def _bins(feature: Feature, column: profiles.Codes, picked: Ints) -> Ints:
+    """The bin of each of the picked values of a categorical column; ``feature.bins`` where it is missing."""
+    bins, _ = profiles.category_bins(feature, column.names)
+    return np.asarray(np.r_[bins, feature.bins][column.codes[picked]])
 
 
 def _leading(counts: Floats) -> Ints:
     """The bins of the most frequent categories, most frequent first."""
     order = np.argsort(-counts, kind="stable")[:LEADING]
-    return order[counts[order] > 0] if counts.any() else order[:1]
+    return np.asarray(order[counts[order] > 0])
 
 
-def _over_blocks(bare: Reference, frame: pd.DataFrame) -> Floats:
-    """Autocorrelation times (3, F) seen in the means of 256 blocks: what stretches of 1,024 rows are too short for."""
-    length = len(frame) // BLOCKS
+def _over_blocks(bare: Reference, values: Sequence[Values]) -> Floats:
+    """Autocorrelation times (3, F) seen in the means of 128 blocks: what stretches of 1,024 rows are too short for."""
+    length = bare.rows // BLOCKS
     rows = length * BLOCKS
-    times = np.ones((3, len(bare.features)))
-    for i, feature in enumerate(bare.features):
-        column = frame[feature.name].iloc[:rows]
-        if feature.kind is Kind.CATEGORICAL:
-            codes, names = profiles.category_codes(column)
-            bins = np.r_[profiles.category_bins(feature, names), feature.bins][codes]
-            block = np.repeat(np.arange(BLOCKS) * (feature.bins + 1), length)
-            table = np.bincount(block + bins, minlength=BLOCKS * (feature.bins + 1)).reshape(BLOCKS, -1) / length
-            table = table[:, _leading(bare.counts[i])]
-            share = table.mean(axis=0)
-            times[:2, i] = max(1.0, float(dependence.block_time(table, length, share * (1 - share)).max()))
+    means: list[Floats] = []
+    variance: list[float] = []
+    owner: list[int] = []
+    for i, (feature, column) in enumerate(zip(bare.features, values, strict=True)):
+        if isinstance(column, profiles.Codes):
+            bins, _ = profiles.category_bins(feature, column.names)
+            blocks = column.codes[:rows].reshape(BLOCKS, length)
+            for code in np.flatnonzero(np.isin(bins, _leading(bare.counts[i])[:1]) & (bins < feature.bins - 1)):
+                share = np.array([np.count_nonzero(block) for block in blocks == code]) / length
+                means.append(share)
+                variance.append(float(share.mean() * (1.0 - share.mean())))
+                owner.append(i)
             continue
-        values = profiles.numbers(column, feature.kind)
-        means = values.reshape(BLOCKS, length).mean(axis=1) - feature.centre
-        if np.isfinite(means).all():
-            found = dependence.block_time(means[:, None], length, np.array([feature.scale**2]))
-            times[:2, i] = max(1.0, float(found[0]))
+        found = column[:rows].reshape(BLOCKS, length).mean(axis=1)
+        if np.isfinite(found).all():
+            means.append((found - feature.centre) / feature.scale)
+            variance.append(1.0)
+            owner.append(i)
+    times = np.ones((3, len(bare.features)))
+    if means:
+        seen = dependence.block_time(np.stack(means), length, np.array(variance))
+        np.maximum.at(times[0], np.array(owner), seen)
+    times[1] = times[0]
     return times
 
 
-def _overlap(bases: Sequence[Floats]) -> Floats:
+def _overlap(bases: Sequence[NDArray[np.float32]]) -> Floats:
     """The correlation of the features' chi-square statistics, (F, F): the mean squared canonical correlation.
 
-    For indicators of categories and standardised scores it is Pearson's phi squared over the root of the degrees of
-    freedom; what chance alone gives, ``d e / n``, is taken off.
+    ``bases`` are (columns, rows) each: indicators of categories, or one column of scores. For these it is Pearson's phi
+    squared over the root of the degrees of freedom; what chance alone gives, ``d e / n``, is taken off.
     """
-    count = len(bases)
-    if not count:
+    if not bases:
         return np.zeros((0, 0))
-    rows = len(bases[0])
-    columns, freedom = [], np.ones(count)
-    for i, base in enumerate(bases):
-        share = base.mean(axis=0)
-        centred = base - share
-        if base.shape[1] > 1:
-            centred = centred / np.sqrt(np.maximum(share, 1e-12))
-            freedom[i] = max(1, int((share > 0).sum()) - 1)
-        else:
-            spread = centred.std()
-            centred = centred / (spread if spread > 1e-9 else 1.0)
-        columns.append(centred)
-    starts = np.cumsum([0] + [c.shape[1] for c in columns[:-1]])
-    wide = np.concatenate(columns, axis=1)
-    squared = (wide.T @ wide / rows) ** 2
+    step = max(1, 2 * bases[0].shape[1] // STRETCH)
+    bases = [base[:, ::step] for base in bases]
+    rows = bases[0].shape[1]
+    sizes = [len(base) for base in bases]
+    starts = np.cumsum([0, *sizes[:-1]])
+    wide = np.concatenate(bases)
+    mean = wide.mean(axis=1, dtype=np.float64)
+    several = np.repeat(np.array(sizes) > 1, sizes)
+    spread = np.where(several, np.sqrt(np.maximum(mean, 0.0)), wide.std(axis=1))
+    wide = (wide - mean[:, None].astype(np.float32)) / np.where(spread > 1e-6, spread, 1.0)[:, None].astype(np.float32)
+    used = np.add.reduceat((several & (mean > 0)).astype(np.float64), starts)
+    freedom = np.maximum(used - 1.0, 1.0)
+    # einsum: a product of this size is faster without the threads of a BLAS
+    squared = np.einsum("ir,jr->ij", wide, wide).astype(np.float64) ** 2 / rows**2
     phi = np.add.reduceat(np.add.reduceat(squared, starts, axis=0), starts, axis=1)
-    chance = np.outer(freedom, freedom) / rows
-    overlap = np.clip((phi - chance) / np.sqrt(np.outer(freedom, freedom)), 0.0, 1.0)
+    scale = np.sqrt(np.outer(freedom, freedom))
+    overlap = np.clip(phi / scale - scale / rows, 0.0, 1.0)
     np.fill_diagonal(overlap, 1.0)
     return np.asarray(overlap)
 
@@ -439,9 +450,7 @@ def check(
     scores: list[Score] = []
     for test in tests:
         metric = METRICS[test.metric]
-        limit = np.maximum(
-            metric.limit(level * test.weight, test.pair), metric.floor(smallest_shift)
-        )
+        limit = np.maximum(metric.limit(level * test.weight, test.pair), metric.floor(smallest_shift))
         scores += [
             Score(reference.names[i], test.metric, float(value), float(most), bool(value > most))
             for i, value, most in zip(test.features, test.value, limit, strict=True)
@@ -458,12 +467,16 @@ def check(
 
 def _valid(budget: float, smallest_shift: float, metrics: Sequence[str] | Mapping[str, float]) -> None:
     if not 0.0 < budget < 1.0:
-        raise InvalidInput(f"The false-alarm budget is {budget}; it must lie between 0 and 1, 0.01 for 1 in 100 checks.")
+        raise InvalidInput(
+            f"The false-alarm budget is {budget}; it must lie between 0 and 1, 0.01 for 1 in 100 checks."
+        )
     if not 0.0 <= smallest_shift < 1.0:
         raise InvalidInput(f"The smallest shift is {smallest_shift}; it is a share of the rows, 0 to 1.")
     for name in metrics:
         if name not in METRICS and name != "joint_shift":
-            raise InvalidInput(f"There is no drift metric '{name}'. Choose from {', '.join([*METRICS, 'joint_shift'])}.")
+            raise InvalidInput(
+                f"There is no drift metric '{name}'. Choose from {', '.join([*METRICS, 'joint_shift'])}."
+            )
 
 
 def _chosen(reference: Reference, features: Sequence[str] | None) -> Ints:
@@ -584,9 +597,7 @@ def _together(tests: Sequence[_Tests], reference: Reference, smallest_shift: flo
     return _Together(value, chance if value >= floor else 1.0, floor, spread, freedom, count, carriers)
 
 
-def _detectable(
-    tests: Sequence[_Tests], features: int, unjudged: int, budget: float, smallest_shift: float
-) -> float:
+def _detectable(tests: Sequence[_Tests], features: int, unjudged: int, budget: float, smallest_shift: float) -> float:
     """The share of the rows whose shift half of the features would have shown with 80 % power.
 
     A feature that cannot be judged shows nothing less than 1; one that held a single value in both windows, any shift.
@@ -670,12 +681,12 @@ def infer(frame: pd.DataFrame, ignore: Sequence[str] = ()) -> Schema:
     return Schema(columns, target="", task=Task.REGRESSION, ignored=tuple(ignore))
 
 
-def report(before: pd.DataFrame, now: pd.DataFrame, ignore: Sequence[str], budget: float, smallest: float) -> DriftCheck:
+def report(
+    before: pd.DataFrame, now: pd.DataFrame, ignore: Sequence[str], budget: float, smallest: float
+) -> DriftCheck:
     """The check of two frames, columns as their types suggest."""
     known = reference(before, infer(before, ignore))
-    return check(
-        known, profile(known, now), budget=budget, smallest_shift=smallest, features=known.names or None
-    )
+    return check(known, profile(known, now), budget=budget, smallest_shift=smallest, features=known.names or None)
 
 
 def as_json(found: DriftCheck, seconds: float) -> dict[str, Any]:
@@ -705,7 +716,9 @@ def as_json(found: DriftCheck, seconds: float) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 stable, 1 drifting, 2 unknown or error."""
-    parser = argparse.ArgumentParser("python -m core.drift", description="Has the data changed? 0 no, 1 yes, 2 unknown.")
+    parser = argparse.ArgumentParser(
+        "python -m core.drift", description="Has the data changed? 0 no, 1 yes, 2 unknown."
+    )
     parser.add_argument("reference", help="Parquet file with the rows to compare with, in their order")
     parser.add_argument("current", help="Parquet file with the rows under judgement")
     parser.add_argument("--ignore", default="", help="columns that are no features, separated by commas")
@@ -721,17 +734,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ignore = [name.strip() for name in given.ignore.split(",") if name.strip()]
         found = report(before, now, ignore, given.budget, given.smallest_shift)
     except ContinualError as error:
-        print(json.dumps({"verdict": "unknown", "error": str(error), "features": []}) if given.json else error)
+        _say(json.dumps({"verdict": "unknown", "error": str(error), "features": []}) if given.json else str(error))
         return 2
     printed = as_json(found, time.perf_counter() - started)
     if given.json:
-        print(json.dumps(printed))
+        _say(json.dumps(printed))
     else:
-        print(f"{found.verdict.value}: {found.note}")
+        _say(f"{found.verdict.value}: {found.note}")
         for row in printed["features"]:
             mark = "drifting" if row["drifting"] else "stable"
-            print(f"  {row['name']:<24} {mark:<9} {row['metric']:<14} {row['score']:.4f} (limit {row['limit']:.4f})")
+            _say(f"  {row['name']:<24} {mark:<9} {row['metric']:<14} {row['score']:.4f} (limit {row['limit']:.4f})")
     return {Verdict.STABLE: 0, Verdict.DRIFTING: 1, Verdict.UNKNOWN: 2}[found.verdict]
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
 
 
 def _read(path: str) -> pd.DataFrame:

@@ -283,7 +283,7 @@ def _positive(metric: str, values: Floats) -> _Raw:
 
 def _with_intervals(raw: list[_Raw], size: int) -> tuple[Estimate, ...]:
     influences = np.stack([one.influence for one in raw], axis=1)
-    times, freedom = autocorrelation_time(influences[None])[:2]
+    times, freedom = autocorrelation_time(influences.T[:, None, :])[:2]
     freedom = np.minimum(freedom, np.maximum(size / times - 1, 1.0))
     quantiles = stats.t.ppf(1 - LEVEL / 2, freedom)
     errors = np.sqrt((influences**2).sum(axis=0) / max(size - 1, 1) / size * times)
@@ -379,7 +379,7 @@ def watch(baseline: Floats, *, rows_per_false_alarm: float = 100_000, tolerance:
         raise InvalidInput(f"{len(seen)} losses to start a watch from; {FEWEST_ROWS} are needed. Record more labels.")
     cap = 1.0 if seen.max() <= 1.0 else float(np.quantile(seen, CAP))
     seen = np.minimum(seen, cap)
-    time = float(autocorrelation_time((seen - seen.mean())[None, :, None])[0][0])
+    time = float(autocorrelation_time((seen - seen.mean())[None, None, :])[0][0])
     block = math.ceil(2 * time) if time > 1 else 1
     effective = len(seen) / time
     mean, variance = float(seen.mean()), float(seen.var())

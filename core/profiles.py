@@ -12,10 +12,10 @@ Columns whose values crowd into few cells far from the centre are searched in so
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,9 @@ CELLS = 1 << 16
 LOWEST, HIGHEST = 0x7F, 0xFF80  # cells of -inf and +inf; NaN lies outside
 CHUNK = 1 << 17  # rows counted at once: temporaries stay in the cache
 FEW = 1 << 14  # below so many rows it is cheaper to search each row's bin than to count all the cells
-SAMPLE = 10_000  # rows looked at to place the centre and to see whether cells are fine enough
+TABLE = 1 << 10  # from so many rows on their bins are read from a table of all cells
+MANY = 1 << 18  # from so many rows on moments come from the cells
+SAMPLE = 4_000  # rows looked at to place the centre and to see whether cells are fine enough
 NO_FLOATS: Floats = np.zeros(0)
 NO_INTS: Ints = np.zeros(0, np.int64)
 
@@ -61,8 +63,8 @@ class Feature:
     complete: bool = True  # every category of the reference is in `categories`
 
     @cached_property
-    def codes(self) -> pd.Index:
-        return pd.Index(self.categories, dtype=object)
+    def positions(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.categories)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,21 +194,60 @@ def cell_values(cell: NDArray[Any], centre: float, part: float) -> Floats:
     """The value at ``part`` (0: the end near the centre, 1: the far end) of each cell. Exact at 0 for repeated values."""
     rank = np.asarray(cell, np.uint32)
     key = np.where(rank >= 0x8000, rank - 0x8000, 0xFFFF - rank).astype(np.uint32) << 16
-    near = key.astype("<u4").view("<f4").astype(np.float64)
-    far = (key | np.uint32(0xFFFF)).astype("<u4").view("<f4").astype(np.float64)
-    return np.asarray(centre + near + part * (far - near))
+    with np.errstate(invalid="ignore"):  # cells of no number
+        near = key.astype("<u4").view("<f4").astype(np.float64)
+        far = (key | np.uint32(0xFFFF)).astype("<u4").view("<f4").astype(np.float64)
+    return np.asarray(centre + near + part * (far - near) if part else centre + near)
 
 
 def count_cells(values: NDArray[Any], centre: float) -> Ints:
     """How many values lie in each of the 65,536 cells."""
     buffer = np.empty(min(CHUNK, len(values)), "<f4")
-    total = np.zeros(CELLS, np.int64)
+    total: Ints | None = None
     with np.errstate(over="ignore"):
         for start in range(0, len(values), CHUNK):
             part = values[start : start + CHUNK]
             np.subtract(part, centre, out=buffer[: len(part)], casting="unsafe")
-            total += np.bincount(buffer[: len(part)].view("<u2")[1::2], minlength=CELLS)
+            found = np.bincount(buffer[: len(part)].view("<u2")[1::2], minlength=CELLS)
+            total = found if total is None else np.add(total, found, out=total)
+    if total is None:
+        return np.zeros(CELLS, np.int64)
     return np.concatenate([total[:0x7FFF:-1], total[:0x8000]])
+
+
+@cache
+def cell_middles() -> Floats:
+    """The middle of each of the 65,536 cells, as a distance from the centre; 0 for those of no finite value."""
+    middles = cell_values(np.arange(CELLS), 0.0, 0.5)
+    middles[: LOWEST + 1] = middles[HIGHEST:] = 0.0
+    return middles
+
+
+class Codes(NamedTuple):
+    """A categorical column as a number per row, -1 where missing, and the categories the numbers stand for."""
+
+    codes: NDArray[np.integer]
+    names: list[str]
+
+
+Values = NDArray[Any] | Codes
+
+
+class Counted(NamedTuple):
+    """Counts per bin, the sum and the sum of squares of ``(value - centre) / scale``, and how many are unseen."""
+
+    counts: Ints
+    total: float = 0.0
+    squares: float = 0.0
+    unseen: int = 0
+
+
+def values_of(frame: pd.DataFrame, name: str, kind: Kind) -> Values:
+    """A column ready to be counted: floats (NaN where missing) or Codes. Raises InvalidRows when there is none."""
+    if name not in frame.columns:
+        raise InvalidRows(f"Column '{name}' is missing from the rows. Offer rows with every feature of the reference.")
+    column = frame[name]
+    return category_codes(column) if kind is Kind.CATEGORICAL else numbers(column, kind)
 
 
 def numbers(column: "pd.Series[Any]", kind: Kind) -> NDArray[Any]:
@@ -230,52 +271,55 @@ def numbers(column: "pd.Series[Any]", kind: Kind) -> NDArray[Any]:
 
 
 # ---- placing the bins ----------------------------------------------------------------------------------------------
-def place_bins(column: Column, values: "pd.Series[Any]") -> tuple[Feature, Ints | None]:
-    """The bins of one feature, from the reference's rows, and the counts in them where placing them counted anyway."""
-    if column.kind is Kind.CATEGORICAL:
-        return _place_categories(column, values), None
-    return _place_numbers(column, numbers(values, column.kind))
+def place_bins(column: Column, values: Values) -> tuple[Feature, Counted]:
+    """The bins of one feature, from the reference's rows, and these rows counted."""
+    if isinstance(values, Codes):
+        return _place_categories(column, values)
+    return _place_numbers(column, values)
 
 
-def _place_categories(column: Column, values: "pd.Series[Any]") -> Feature:
-    found, counts, _ = count_categories(values)
-    order = np.lexsort((np.array(found, dtype=str), -counts)) if len(found) else NO_INTS
-    names = tuple(found[i] for i in order if counts[i] > 0)
-    return Feature(
+def _place_categories(column: Column, values: Codes) -> tuple[Feature, Counted]:
+    found, counts = values.names, count_codes(values)
+    order = sorted((i for i in range(len(found)) if counts[i] > 0), key=lambda i: (-counts[i], found[i]))
+    bins = min(len(order), WIDTH - 2) + 1
+    feature = Feature(
         column.name,
         column.kind,
-        bins=min(len(names), WIDTH - 2) + 1,
-        categories=names[:CATEGORIES],
-        complete=len(names) <= CATEGORIES,
+        bins=bins,
+        categories=tuple(found[i] for i in order[:CATEGORIES]),
+        complete=len(order) <= CATEGORIES,
     )
+    ordered = counts[order].astype(np.int64)
+    return feature, Counted(np.r_[ordered[: bins - 1], ordered[bins - 1 :].sum()])
 
 
-def _place_numbers(column: Column, values: NDArray[Any]) -> tuple[Feature, Ints | None]:
+def _place_numbers(column: Column, values: NDArray[Any]) -> tuple[Feature, Counted]:
     sample = values[:: max(1, len(values) // SAMPLE)].astype(np.float64)
-    sample = np.sort(sample[np.isfinite(sample)])
+    sample = sample[np.isfinite(sample)]
     if not len(sample):  # too rare to be in the sample, or nothing but missing
-        sample = np.sort(values[np.isfinite(values)].astype(np.float64))[:SAMPLE]
+        sample = values[np.isfinite(values)][:SAMPLE].astype(np.float64)
     if not len(sample):
-        return Feature(column.name, column.kind, bins=1, points=np.zeros(1)), None
-    centre = float(sample[len(sample) // 2])
+        feature = Feature(column.name, column.kind, bins=1, points=np.zeros(1))
+        return feature, count(feature, values)
+    middle = len(sample) // 2
+    centre = float(np.partition(sample, middle)[middle])
     if len(values) < FEW:
+        ordered = None
         found, times = np.unique(cells(values, centre), return_counts=True)
         inside = (found > LOWEST) & (found < HIGHEST)
         used, mass = found[inside].astype(np.int64), times[inside]
-        infinite = bool(np.isin(found, (LOWEST, HIGHEST)).any())
     else:
         ordered = count_cells(values, centre)
-        used = np.flatnonzero(ordered[LOWEST + 1 : HIGHEST]) + LOWEST + 1
+        used = np.flatnonzero(ordered[LOWEST + 1 : HIGHEST] > 0) + LOWEST + 1
         mass = ordered[used]
-        infinite = bool(ordered[LOWEST] or ordered[HIGHEST])
     if _too_coarse(sample, centre, used, mass):
-        return _place_edges(column, sample, centre), None
+        feature = _place_edges(column, sample, centre)
+        return feature, count(feature, values)
     last = _quantile_ends(mass)  # index of the last used cell of each bin
     starts = np.r_[0, last[:-1] + 1]
     borders = np.r_[used[0] - 1, used[last]]
     typical = cell_values(used, centre, 0.0 if len(last) == len(used) else 0.5)
-    counts = np.add.reduceat(mass, starts)
-    points = np.add.reduceat(typical * mass, starts) / counts
+    points = np.add.reduceat(typical * mass, starts) / np.add.reduceat(mass, starts)
     feature = Feature(
         column.name,
         column.kind,
@@ -285,7 +329,7 @@ def _place_numbers(column: Column, values: NDArray[Any]) -> tuple[Feature, Ints 
         borders=borders,
         points=np.r_[points[0], points, points[-1]],
     )
-    return feature, None if infinite else np.r_[0, counts, 0].astype(np.int64)
+    return feature, count(feature, values) if ordered is None else _sum_up(feature, values, ordered)
 
 
 def _place_edges(column: Column, sample: Floats, centre: float) -> Feature:
@@ -296,9 +340,7 @@ def _place_edges(column: Column, sample: Floats, centre: float) -> Feature:
     points = np.add.reduceat(found * counts, starts) / np.add.reduceat(counts, starts)
     edges = np.r_[np.nextafter(found[0], -np.inf), found[last]]
     points = np.r_[points[0], points, points[-1]]
-    return Feature(
-        column.name, column.kind, len(edges) + 1, centre, _spread(found, counts), edges=edges, points=points
-    )
+    return Feature(column.name, column.kind, len(edges) + 1, centre, _spread(found, counts), edges=edges, points=points)
 
 
 def _quantile_ends(mass: Ints) -> Ints:
@@ -323,9 +365,10 @@ def _too_coarse(sample: Floats, centre: float, used: Ints, mass: Ints) -> bool:
     heavy = used[mass > 2 * mass.sum() / (WIDTH - 6)]
     if not len(heavy):
         return False
-    where = cells(sample, centre)
-    inside = np.isin(where, heavy)
-    return len(np.unique(sample[inside])) > len(np.unique(where[inside]))
+    sample = np.sort(sample)
+    where = cells(sample, centre)  # ascending, as the sample is
+    shared = where[1:][(where[1:] == where[:-1]) & (sample[1:] != sample[:-1])]
+    return bool(np.isin(heavy, shared).any())
 
 
 def _spread(values: Floats, mass: Ints) -> float:
@@ -336,24 +379,30 @@ def _spread(values: Floats, mass: Ints) -> float:
 
 
 # ---- counting ------------------------------------------------------------------------------------------------------
-def count_numbers(feature: Feature, values: NDArray[Any]) -> tuple[Ints, int]:
-    """Counts per bin, and how many values are missing."""
-    if len(feature.edges):
-        counts = np.zeros(feature.bins + 1, np.int64)
-        for start in range(0, len(values), CHUNK):
-            part = values[start : start + CHUNK]
-            found = np.searchsorted(feature.edges, part, side="left")
-            found[np.isnan(part)] = feature.bins
-            counts += np.bincount(found, minlength=feature.bins + 1)
-        return counts[:-1], int(counts[-1])
-    if len(values) < FEW:
-        where = bins_of(feature, values)
-        counts = np.bincount(where, minlength=feature.bins + 1)
-        return counts[:-1], int(counts[-1])
-    ordered = count_cells(values, feature.centre)
-    inside = ordered[: HIGHEST + 1]
-    counts = np.add.reduceat(inside, np.r_[LOWEST, feature.borders + 1])
-    return counts, len(values) - int(counts.sum())
+def count(feature: Feature, values: Values) -> Counted:
+    """The values of one column, counted in the feature's bins; missing ones in none."""
+    if isinstance(values, Codes):
+        times = count_codes(values)
+        bins, unseen = category_bins(feature, values.names)
+        counts = np.bincount(bins, weights=times, minlength=feature.bins).astype(np.int64)
+        return Counted(counts, unseen=int(times[unseen].sum()))
+    if len(values) >= FEW and not len(feature.edges):
+        return _sum_up(feature, values, count_cells(values, feature.centre))
+    counts = np.zeros(feature.bins + 1, np.int64)
+    for start in range(0, len(values), CHUNK):
+        counts += np.bincount(bins_of(feature, values[start : start + CHUNK]), minlength=feature.bins + 1)
+    return Counted(counts[:-1], *moments(feature, values))
+
+
+def _sum_up(feature: Feature, values: NDArray[Any], ordered: Ints) -> Counted:
+    """Cells summed up to bins. In large columns the moments come from the cells too: within 1e-4 of the scale."""
+    counts = np.add.reduceat(ordered[: HIGHEST + 1], np.r_[LOWEST, feature.borders + 1])
+    if len(values) < MANY:
+        return Counted(counts, *moments(feature, values))
+    middles, weights = cell_middles(), ordered.astype(np.float64)
+    total = float(np.einsum("i,i->", middles, weights)) / feature.scale
+    squares = float(np.einsum("i,i,i->", middles, middles, weights)) / feature.scale**2
+    return Counted(counts, total, squares)
 
 
 def bins_of(feature: Feature, values: NDArray[Any]) -> Ints:
@@ -361,60 +410,89 @@ def bins_of(feature: Feature, values: NDArray[Any]) -> Ints:
     if len(feature.edges):
         found = np.searchsorted(feature.edges, values, side="left")
         missing = np.isnan(values)
-    else:
-        where = cells(values, feature.centre)
+        found[missing] = feature.bins
+        return found
+    where = cells(values, feature.centre)
+    if len(values) < TABLE:
         found = np.searchsorted(feature.borders, where.astype(np.int64), side="left")
-        missing = (where < LOWEST) | (where > HIGHEST)
-    found[missing] = feature.bins
-    return found
+        found[(where < LOWEST) | (where > HIGHEST)] = feature.bins
+        return found
+    ends = np.r_[LOWEST, feature.borders + 1, HIGHEST + 1, CELLS]
+    table = np.repeat(np.r_[feature.bins, 0 : feature.bins, feature.bins].astype(np.uint16), np.diff(ends, prepend=0))
+    return np.asarray(table[where], np.int64)
 
 
 def moments(feature: Feature, values: NDArray[Any]) -> tuple[float, float]:
     """Sum and sum of squares of ``(value - centre) / scale`` over the finite values."""
-    total = squares = 0.0
-    buffer = np.empty(min(CHUNK, len(values)))
-    for start in range(0, len(values), CHUNK):
-        part = values[start : start + CHUNK]
-        shifted = np.subtract(part, feature.centre, out=buffer[: len(part)])
-        part_sum = float(shifted.sum())
-        if not np.isfinite(part_sum):
-            shifted = shifted[np.isfinite(shifted)]
-            part_sum = float(shifted.sum())
-        total += part_sum
-        squares += float(np.einsum("i,i->", shifted, shifted))
-    return total / feature.scale, squares / feature.scale**2
+    total, count = float(values.sum()), len(values)
+    if not np.isfinite(total):
+        values = values[np.isfinite(values)]
+        total, count = float(values.sum()), len(values)
+    if abs(feature.centre) > 1e3 * feature.scale or values.dtype != np.float64:  # too far off zero for plain sums
+        values = values.astype(np.float64) - feature.centre
+        return float(values.sum()) / feature.scale, float(np.einsum("i,i->", values, values)) / feature.scale**2
+    squares = float(np.einsum("i,i->", values, values))
+    shifted = squares - 2.0 * feature.centre * total + count * feature.centre**2
+    return (total - count * feature.centre) / feature.scale, max(shifted, 0.0) / feature.scale**2
 
 
-def count_categories(values: "pd.Series[Any]") -> tuple[list[str], Ints, int]:
-    """The categories found (as text, in no order), how often each occurs, and how many values are missing."""
-    codes, names = category_codes(values)
-    counts = np.bincount(codes + 1, minlength=len(names) + 1)
-    return names, counts[1:], int(counts[0])
+def count_codes(values: Codes) -> Ints:
+    """How often each category occurs."""
+    codes, size = values.codes, len(values.names)
+    if codes.itemsize == 1 and size <= 12:  # comparing bytes is faster than counting them
+        return np.array([np.count_nonzero(codes == code) for code in range(size)], np.int64)
+    total = np.zeros(size + 1, np.int64)
+    for start in range(0, len(codes), CHUNK):
+        # -1 becomes 0; pandas leaves room for that in every type of code
+        total += np.bincount(codes[start : start + CHUNK] + 1, minlength=size + 1)
+    return total[1:]
 
 
-def category_codes(values: "pd.Series[Any]") -> tuple[Ints, list[str]]:
-    """Each value's code (-1 where missing) and the categories the codes stand for, as text."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return values.cat.codes.to_numpy().astype(np.int64), [str(name) for name in values.cat.categories]
-    if isinstance(values.dtype, pd.StringDtype) and values.dtype.storage == "pyarrow":
-        values = pd.Series(values.array._pa_array.dictionary_encode().to_pandas())  # type: ignore[attr-defined]
-        return category_codes(values.astype("category"))
-    codes, found = pd.factorize(values, use_na_sentinel=True)
-    names = [str(name) for name in found]
-    if len(set(names)) < len(names):  # 1 and "1" are one category
-        merged = pd.Index(dict.fromkeys(names))
-        codes = np.where(codes < 0, -1, merged.get_indexer(names)[codes])
-        names = list(merged)
-    return codes.astype(np.int64), names
+def category_codes(column: "pd.Series[Any]") -> Codes:
+    """The column as Codes. Categories are compared as text: 1 and "1" are one."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return _by_name(column.cat.codes.to_numpy(), column.cat.categories)
+    if column.dtype == object and len(column) >= FEW:
+        quick = _by_address(np.ascontiguousarray(column.to_numpy()))
+        if quick is not None:
+            return quick
+    codes, found = pd.factorize(column, use_na_sentinel=True)
+    return _by_name(codes, found)
 
 
-def category_bins(feature: Feature, names: Sequence[str]) -> Ints:
-    """The bin of each category; the last bin takes the rare ones and those the reference never saw."""
-    found = feature.codes.get_indexer(pd.Index(names, dtype=object))
-    return np.where((found < 0) | (found >= feature.bins - 1), feature.bins - 1, found).astype(np.int64)
+def _by_name(codes: NDArray[Any], found: Iterable[Any]) -> Codes:
+    """Codes whose categories are text and differ; those that are missing become -1."""
+    objects = list(found)
+    names = [str(name) for name in objects]
+    missing = np.array([pd.isna(name) for name in objects], bool)
+    if len(set(names)) == len(names) and not missing.any():
+        return Codes(codes, names)
+    merged = {
+        name: i for i, name in enumerate(dict.fromkeys(n for n, gone in zip(names, missing, strict=True) if not gone))
+    }
+    table = np.array([-1 if gone else merged[name] for name, gone in zip(names, missing, strict=True)] + [-1], np.int64)
+    return Codes(table[codes], list(merged))
 
 
-def column_of(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
-    if name not in frame.columns:
-        raise InvalidRows(f"Column '{name}' is missing from the rows. Offer rows with every feature of the reference.")
-    return frame[name]
+def _by_address(column: NDArray[Any]) -> Codes | None:
+    """Codes of an array of objects in which few objects occur again and again, found by where they lie in memory.
+
+    Six times faster than comparing texts; None when most rows hold an object of their own.
+    """
+    addresses = np.frombuffer(column, dtype=np.intp)
+    if len(np.unique(addresses[:1000])) > 250:
+        return None
+    codes, found = pd.factorize(addresses)
+    if len(found) > len(column) // 10:
+        return None
+    some_row = np.zeros(len(found), np.int64)
+    some_row[codes] = np.arange(len(column))
+    return _by_name(codes, column[some_row])
+
+
+def category_bins(feature: Feature, names: Sequence[str]) -> tuple[Ints, NDArray[np.bool_]]:
+    """The bin of each category, and whether the reference never saw it; the last bin takes these and the rare ones."""
+    known = feature.positions
+    found = np.array([known.get(name, -1) for name in names], np.int64)
+    bins = np.where((found < 0) | (found >= feature.bins - 1), feature.bins - 1, found)
+    return bins, (found < 0) & feature.complete

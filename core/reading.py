@@ -1,187 +1,246 @@
 """Files as frames: CSV and Parquet, read in pieces, refused before they can hurt.
 
-What is refused is refused with one sentence and the way out. A user's file name is only looked at, never opened.
+What is refused is refused with one sentence and the way out. A user's file name is only shown, never opened. The values
+of a CSV stay the texts they are, however the pieces fall; `core.schema` says what they mean.
 """
 
 import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from core.errors import InvalidRows
-from core.schema import check_names
+from core.schema import LONGEST, MISSING, check_names
 
 PREVIEW_ROWS = 1_000
 CHUNK_ROWS = 100_000
+CHUNK_CELLS = 5_000_000  # of a piece; wide files come in shorter pieces
 MOST_ROWS = 5_000_000
 MOST_CELLS = 200_000_000
-MOST_LINE = 1 << 20
+MOST_UNPACKED = 4_000_000_000  # bytes of a Parquet file before compression
+HEAD = 1 << 16
+BLOCK = 1 << 22  # bytes of CSV read at a time; no line can be longer
 DELIMITERS = ",;\t|"
+PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 Source = str | Path | BinaryIO
 
 
-def preview(file: BinaryIO, name: str) -> pd.DataFrame:
-    """The first rows of the file. Raises InvalidRows."""
-    return next(frames(file, name, max_bytes=1 << 40, chunk=PREVIEW_ROWS))
+def preview(file: Source, name: str) -> pd.DataFrame:
+    """The first rows of the file, at most 1,000. Raises InvalidRows."""
+    rows = frames(file, name, max_bytes=1 << 50, chunk=PREVIEW_ROWS)
+    try:
+        return next(rows)
+    finally:
+        rows.close()
 
 
 def frames(
     file: Source, name: str, *, max_bytes: int, max_rows: int = MOST_ROWS, chunk: int = CHUNK_ROWS
-) -> Iterator[pd.DataFrame]:
-    """The rows of the file, ``chunk`` at a time; only one piece is in memory. Raises InvalidRows, also in between."""
+) -> Generator[pd.DataFrame, None, None]:
+    """The rows of the file, ``chunk`` at a time, indexed as in the file; only one piece is in memory.
+
+    ``name`` is what the user calls the file. Raises InvalidRows, perhaps only after some pieces: take all or none.
+    """
     with _opened(file) as stream:
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
         if size == 0:
-            raise InvalidRows(f"{name} is empty. Upload a CSV or Parquet file with rows")
+            raise InvalidRows(f"{name} is empty. Choose a CSV or Parquet file with rows")
         if size > max_bytes:
             raise InvalidRows(
-                f"{name} has {size / 1e6:,.0f} MB; at most {max_bytes / 1e6:,.0f} can be taken. Cut it, use Parquet, or "
-                "raise CONTINUAL_UPLOAD_MEGABYTES"
+                f"{name} has {size / 1e6:,.1f} MB; at most {max_bytes / 1e6:,.1f} MB can be taken. Cut it into several "
+                "files, write it as Parquet, or raise CONTINUAL_UPLOAD_MEGABYTES"
             )
-        head = stream.read(8)
+        head = stream.read(HEAD)
         stream.seek(0)
-        read = _parquet if head[:4] == b"PAR1" or name.lower().endswith((".parquet", ".pq")) else _csv
+        parquet = head[:4] == b"PAR1" or name.lower().endswith((".parquet", ".pq"))
+        batches = _parquet(stream, name, chunk, max_rows) if parquet else _csv(stream, head, name)
         rows = 0
-        for frame in read(stream, name, chunk, max_rows):
-            rows += len(frame)
+        for table in _pieces(batches, chunk):
+            rows += table.num_rows
             if rows > max_rows:
                 raise InvalidRows(f"{name} has more than {max_rows:,} rows. Cut it into several files")
-            yield frame
+            frame = table.to_pandas(ignore_metadata=True)
+            yield frame.set_axis(range(rows - len(frame), rows)).rename(columns=str.strip)
         if rows == 0:
-            raise InvalidRows(f"{name} has column names and no rows. Upload a file with rows")
+            raise InvalidRows(f"{name} has column names and no rows. Choose a file with rows")
 
 
-class _opened:
-    """The stream itself, left open at the end when it was handed over open."""
+@contextmanager
+def _opened(file: Source) -> Iterator[BinaryIO]:
+    """The file from its beginning. One that was handed over open is left open."""
+    if isinstance(file, (str, Path)):
+        with Path(file).open("rb") as stream:
+            yield stream
+    else:
+        file.seek(0)
+        yield file
 
-    def __init__(self, file: Source) -> None:
-        self._path = file if isinstance(file, (str, Path)) else None
-        self._stream = None if self._path is not None else file
 
-    def __enter__(self) -> Any:
-        if self._path is not None:
-            self._stream = Path(self._path).open("rb")
-        self._stream.seek(0)  # type: ignore[union-attr]
-        return self._stream
-
-    def __exit__(self, *_: object) -> None:
-        if self._path is not None:
-            self._stream.close()  # type: ignore[union-attr]
+def _pieces(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of ``rows`` rows each, fewer where there are many columns."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        size = max(1, min(rows, CHUNK_CELLS // max(1, batch.num_columns)))
+        table = pa.Table.from_batches(held)
+        while table.num_rows >= size:
+            yield table.slice(0, size)
+            table = table.slice(size)
+        held = table.to_batches()
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 # ---- Parquet -------------------------------------------------------------------------------------
-def _parquet(stream: BinaryIO, name: str, chunk: int, max_rows: int) -> Iterator[pd.DataFrame]:
+def _parquet(stream: BinaryIO, name: str, chunk: int, max_rows: int) -> Iterator[pa.RecordBatch]:
     try:
-        file = pq.ParquetFile(stream)
-        names = file.schema_arrow.names
+        schema = pq.read_schema(stream)
+        fields = [field for field in schema if not field.name.startswith("__index_level_")]
+        names = [field.name for field in fields]
         check_names(names)
-        # Dictionary and run-length coding let a small file claim a few bytes and hold billions of values.
+        for field in fields:
+            if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+                raise InvalidRows(
+                    f"Column {field.name!r} of {name} holds lists or bytes. Give each value a column of its own"
+                )
+        texts = [field.name for field in fields if _is_text(field.type)]
+        # Dictionary and run-length coding let a small file hold billions of values: texts stay coded until measured.
+        stream.seek(0)
+        file = pq.ParquetFile(stream, read_dictionary=texts)
         rows = file.metadata.num_rows
         if rows > max_rows or rows * len(names) > MOST_CELLS:
             raise InvalidRows(
-                f"{name} holds {rows:,} rows of {len(names)} columns; at most {max_rows:,} rows and {MOST_CELLS:,} values can be taken"
+                f"{name} holds {rows:,} rows of {len(names)} columns; at most {max_rows:,} rows and {MOST_CELLS:,} "
+                "values can be taken. Cut it into several files"
             )
-        if nested := [f.name for f in file.schema_arrow if pa.types.is_nested(f.type) or pa.types.is_binary(f.type)]:
-            raise InvalidRows(
-                f"Column {nested[0]!r} of {name} holds lists or bytes. Give each value a column of its own"
-            )
-        for batch in file.iter_batches(batch_size=chunk):
-            yield batch.to_pandas()
+        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+        if (unpacked := sum(group.total_byte_size for group in groups)) > MOST_UNPACKED:
+            raise InvalidRows(f"{name} unpacks to {unpacked / 1e9:,.1f} GB. Cut it into several files")
+        for batch in file.iter_batches(min(chunk, max(1, CHUNK_CELLS // len(names))), columns=names):
+            yield _decoded(batch, name)
     except (pa.ArrowException, OSError) as error:
         raise InvalidRows(
-            f"{name} is not a whole Parquet file ({_short(error)}). Write it again, or upload a CSV"
+            f"{name} is not a whole Parquet file ({_short(error)}). Write it again, or choose a CSV file"
         ) from None
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(value) or pa.types.is_large_string(value))
+
+
+def _decoded(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
+    """The batch with its texts written out, once it is known that none is huge."""
+    columns = []
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if pa.types.is_dictionary(field.type):
+            longest = pc.max(pc.utf8_length(column.dictionary)).as_py() if _is_text(field.type) else None
+            if (longest or 0) > LONGEST:
+                raise InvalidRows(
+                    f"Column {field.name!r} of {name} holds a text of {longest:,} characters; at most {LONGEST:,} can "
+                    "be taken. Leave that column out"
+                )
+            column = column.dictionary_decode()
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
 # ---- CSV -----------------------------------------------------------------------------------------
-def _csv(stream: BinaryIO, name: str, chunk: int, max_rows: int) -> Iterator[pd.DataFrame]:
-    head = stream.read(1 << 16)
-    stream.seek(0)
-    if head[:2] == b"\x1f\x8b" or head[:2] == b"PK":
-        raise InvalidRows(f"{name} is compressed. Unpack it first, or upload Parquet")
+def _csv(stream: BinaryIO, head: bytes, name: str) -> Iterator[pa.RecordBatch]:
+    if head.startswith(PACKED):
+        raise InvalidRows(f"{name} is compressed, or a workbook. Unpack it or save it as CSV, or choose a Parquet file")
     encoding = _encoding(head, name)
-    first = head.decode(encoding, errors="ignore").lstrip("\ufeff").splitlines()
-    if not first or not first[0].strip():
+    text = head.decode(encoding, errors="ignore").lstrip("\ufeff")
+    line = text.partition("\n")[0].rstrip("\r")
+    if not line.strip():
         raise InvalidRows(f"{name} begins with an empty line. The first line names the columns")
-    if len(first) == 1 and len(head) >= 1 << 16:
-        raise InvalidRows(f"The first line of {name} is longer than {len(head):,} bytes. Is it a CSV file?")
-    delimiter = max(DELIMITERS, key=first[0].count)
-    names = next(csv.reader([first[0]], delimiter=delimiter))
+    delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([line], delimiter=mark))))
+    names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     check_names(names)
-    lines = _lines(
-        io.TextIOWrapper(_Kept(stream), encoding=encoding, errors="strict", newline=""), len(names), delimiter, name
-    )
-    next(lines)
-    while True:
-        try:
-            rows = [row for _, row in zip(range(chunk), lines, strict=False)]
-        except UnicodeDecodeError:
-            raise InvalidRows(f"{name} is not UTF-8 text all through. Save it as UTF-8 and upload it again") from None
-        if not rows:
-            return
-        yield _typed(pd.DataFrame(rows, columns=names, dtype=object))
+    if encoding == "utf-8" and _quotes(stream) % 2:
+        raise InvalidRows(
+            f"{name} has an odd number of quotation marks: one is never closed and would swallow the rows after it. "
+            "Close it; write a mark within a quoted text twice"
+        )
+    ragged: list[pacsv.InvalidRow] = []
+
+    def refuse(row: pacsv.InvalidRow) -> str:
+        ragged.append(row)
+        return "error"
+
+    try:
+        yield from pacsv.open_csv(
+            stream,
+            read_options=pacsv.ReadOptions(use_threads=False, encoding=encoding, block_size=BLOCK),
+            parse_options=pacsv.ParseOptions(
+                delimiter=delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=refuse,
+            ),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=list(MISSING),
+                strings_can_be_null=True,
+            ),
+        )
+    except UnicodeError:
+        raise InvalidRows(f"{name} is not {encoding.upper()} text all through. {SAVE}") from None
+    except pa.ArrowInvalid as error:
+        raise _refusal(error, ragged, name) from None
 
 
-class _Kept(io.BufferedReader):
-    """The caller's stream, which is not closed when the text around it is."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__(stream)  # type: ignore[arg-type]
-
-    def close(self) -> None:
-        pass
+SAVE = "Save it as UTF-8 (in Excel: CSV UTF-8) and choose it again"
 
 
 def _encoding(head: bytes, name: str) -> str:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
+    if b"\0" in head:
+        raise InvalidRows(f"{name} is not a text file. Choose a CSV or Parquet file")
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError as error:
         line = head[: error.start].count(b"\n") + 1
-        raise InvalidRows(f"{name} is not UTF-8 text (line {line}). Save it as UTF-8 and upload it again") from None
-    if b"\0" in head:
-        raise InvalidRows(f"{name} is not a text file. Upload a CSV or Parquet file")
-    return "utf-8-sig"
+        raise InvalidRows(f"{name} is not UTF-8 text (see line {line}). {SAVE}") from None
+    return "utf-8"
 
 
-def _lines(text: io.TextIOWrapper, width: int, delimiter: str, name: str) -> Iterator[list[str]]:
-    csv.field_size_limit(MOST_LINE)
-    reader = csv.reader(text, delimiter=delimiter)
-    try:
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != width:
-                raise InvalidRows(
-                    f"Line {reader.line_num} of {name} has {len(row)} values and the first line names {width} columns. "
-                    "Mend that line; put texts that hold the delimiter in quotes"
-                )
-            yield row
-    except csv.Error as error:
-        raise InvalidRows(f"Line {reader.line_num} of {name} cannot be read ({_short(error)})") from None
+def _quotes(stream: BinaryIO) -> int:
+    count = sum(block.count(b'"') for block in iter(lambda: stream.read(BLOCK), b""))
+    stream.seek(0)
+    return count
 
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "#n/a"}
+def _refusal(error: Exception, ragged: list[pacsv.InvalidRow], name: str) -> InvalidRows:
+    if ragged:
+        row = ragged[0]
+        where = f"Row {row.number - 1:,} of {name}" if row.number else f"A row of {name}"
+        return InvalidRows(
+            f"{where} has {row.actual_columns} value{'s' * (row.actual_columns != 1)} and the first line names {row.expected_columns} columns "
+            f"({row.text[:60]!r}). Mend that line; put a text that holds the delimiter in quotes"
+        )
+    for sign, sentence in CSV_FAULTS.items():
+        if sign in str(error):
+            return InvalidRows(f"{name} {sentence}")
+    return InvalidRows(f"{name} cannot be read as CSV ({_short(error)}). Mend it, or write it as Parquet")
 
 
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Numbers where a column holds nothing else; texts stay as they were written."""
-    typed = {}
-    for name in frame.columns:
-        texts = frame[name].str.strip()
-        known = texts.where(~texts.str.lower().isin(MISSING))
-        numbers = pd.to_numeric(known, errors="coerce")
-        typed[name] = numbers if (numbers.notna() | known.isna()).all() and known.notna().any() else known
-    return pd.DataFrame(typed)
+CSV_FAULTS = {
+    "UTF8": f"is not UTF-8 text all through. {SAVE}",
+    "straddling": f"has a line of more than {BLOCK / 1e6:.0f} MB, or a quote that is never closed. Mend that line",
+    "Empty CSV": "has no rows. The first line names the columns, the rows follow",
+}
 
 
 def _short(error: Exception) -> str:

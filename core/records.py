@@ -179,8 +179,6 @@ class ModelVersion:
     seconds: float
     seed: int
     scores: tuple[Estimate, ...] = ()
-    params: dict[str, Any] = field(default_factory=dict)
-    mlflow_run: str | None = None
 
 
 class Severity(StrEnum):

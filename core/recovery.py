@@ -5,7 +5,7 @@ from datetime import datetime
 
 from loguru import logger
 
-from core import runs
+from core import mirroring, runs
 from core.context import Context
 from core.records import SYSTEM
 from core.store import models
@@ -18,9 +18,7 @@ def recover(ctx: Context, now: datetime) -> str:
     """
     interrupted = runs.recover(ctx, now)
     swept = _sweep(ctx)
-    with ctx.database.read() as con:
-        behind = models.unmirrored(con)
-    if behind or interrupted:
+    if interrupted or mirroring.behind(ctx):
         runs.request(ctx, SYSTEM, "mirror_registry", now=now)
     told = f"{interrupted} runs were interrupted, {swept} unfinished files swept"
     if interrupted or swept:

@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 
 from core.estimators import TRUSTED_TYPES
-from core.records import Estimate
+from core.records import ModelVersion
+
+VERSION_TAG = "continual.version"
 
 
 def registered_name(project: str) -> str:
@@ -29,18 +31,18 @@ def _experiment(client: Any, project: str, artifacts: Path) -> str:
 def log(
     tracking_uri: str,
     artifacts: Path,
-    project: str,
-    version: int,
+    model: ModelVersion,
     pipeline: Any,
     frame: pd.DataFrame,
     *,
     target: str,
-    params: Mapping[str, Any],
-    metrics: tuple[Estimate, ...],
-    tags: Mapping[str, str],
-    seconds: float,
+    span: tuple[str, str],
 ) -> str:
-    """Log the run and register its model; return the run's id. ``frame`` holds the training rows with the target."""
+    """Log the version as a run and register its model; return the run's id.
+
+    ``frame`` holds the training rows with the target, ``span`` the times of the first and the last of them. A version
+    that is known already is not logged twice.
+    """
     import mlflow
     import mlflow.data.pandas_dataset as datasets
     import sklearn
@@ -48,31 +50,48 @@ def log(
 
     mlflow.set_tracking_uri(tracking_uri)
     client = mlflow.MlflowClient()
-    experiment = _experiment(client, project, artifacts)
-    features = frame.drop(columns=target)
-    sample = features.head(200)
-    with mlflow.start_run(experiment_id=experiment, run_name=f"v{version}") as run:
-        mlflow.log_params(dict(params))
-        mlflow.set_tags({**tags, "continual.project": project, "continual.version": str(version)})
-        mlflow.log_metrics(
-            {"fit_seconds": seconds}
-            | {
-                f"{estimate.metric}{suffix}": value
-                for estimate in metrics
-                for suffix, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high))
-            }
-        )
-        mlflow.log_input(datasets.from_pandas(frame, name=f"{project}-v{version}", targets=target), context="training")
+    name = registered_name(model.project)
+    if known := _found(client, name, model.version):
+        return str(known.run_id)
+    sample = frame.drop(columns=target).head(200)
+    metrics = {"fit_seconds": model.seconds}
+    for score in model.scores:
+        metrics |= {score.metric: score.value, f"{score.metric}_low": score.low, f"{score.metric}_high": score.high}
+    facts = {
+        "estimator": model.estimator,
+        "seed": model.seed,
+        "rows": model.rows,
+        "first": model.first,
+        "last": model.last,
+    }
+    tags = {
+        "continual.project": model.project, "continual.version": str(model.version), "data_sha256": model.data_hash,
+        "rows_from": span[0], "rows_to": span[1],
+    }  # fmt: skip
+    experiment = _experiment(client, model.project, artifacts)
+    with mlflow.start_run(experiment_id=experiment, run_name=f"v{model.version}") as run:
+        mlflow.log_params(facts)
+        mlflow.set_tags(tags)
+        mlflow.log_metrics(metrics)
+        dataset = datasets.from_pandas(frame, name=f"{model.project}-v{model.version}", targets=target)
+        mlflow.log_input(dataset, context="training")
         info = mlflow.sklearn.log_model(
-            pipeline, name="model", signature=infer_signature(sample, pipeline.predict(sample)),
-            registered_model_name=registered_name(project), pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
+            pipeline,
+            name="model",
+            signature=infer_signature(sample, pipeline.predict(sample)),
+            registered_model_name=name,
+            pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
             skops_trusted_types=list(TRUSTED_TYPES),
-        )  # fmt: skip
-        client.set_model_version_tag(
-            registered_name(project), info.registered_model_version, "continual.version", str(version)
         )
-        client.set_registered_model_alias(registered_name(project), "challenger", info.registered_model_version)
+        client.set_model_version_tag(name, info.registered_model_version, VERSION_TAG, str(model.version))
+        client.set_registered_model_alias(name, "challenger", info.registered_model_version)
         return str(run.info.run_id)
+
+
+def _found(client: Any, name: str, version: int) -> Any:
+    """MLflow's version that mirrors this one of ours; None when it has none."""
+    found = client.search_model_versions(f"name = '{name}' and tags.`{VERSION_TAG}` = '{version}'")
+    return found[0] if found else None
 
 
 def mirror(tracking_uri: str, champions: Mapping[str, int]) -> list[str]:
@@ -87,13 +106,13 @@ def mirror(tracking_uri: str, champions: Mapping[str, int]) -> list[str]:
     missing = []
     for project, version in champions.items():
         name = registered_name(project)
-        found = client.search_model_versions(f"name = '{name}' and tags.`continual.version` = '{version}'")
-        if not found:
+        found = _found(client, name, version)
+        if found is None:
             missing.append(f"{project} v{version}")
             continue
-        client.set_registered_model_alias(name, "champion", found[0].version)
+        client.set_registered_model_alias(name, "champion", found.version)
         aliases = client.get_registered_model(name).aliases
-        if str(aliases.get("challenger")) == str(found[0].version):
+        if str(aliases.get("challenger")) == str(found.version):
             client.delete_registered_model_alias(name, "challenger")
     _end_stale_runs(client)
     return missing

@@ -121,11 +121,12 @@ def infer(
     return Inference(schema, tuple(notes))
 
 
-def check_names(names: Sequence[Any]) -> None:
+def check_names(names: Iterable[Any]) -> None:
     """Raise InvalidRows unless the columns have one name each and are not too many."""
-    if len(names) > MOST_COLUMNS:
-        raise InvalidRows(f"{len(names):,} columns; at most {MOST_COLUMNS} can be taken. Leave out what is no feature")
-    if not len(names):
+    texts = [str(name) for name in names]
+    if len(texts) > MOST_COLUMNS:
+        raise InvalidRows(f"{len(texts):,} columns; at most {MOST_COLUMNS} can be taken. Leave out what is no feature")
+    if not texts:
         raise InvalidRows("There are no columns. The first line of a file names them")
     texts = [name.strip() if isinstance(name, str) else name for name in names]
     if odd := [name for name in texts if not isinstance(name, str)]:
@@ -173,10 +174,10 @@ def _kind(values: "pd.Series[Any]") -> tuple[Kind | None, str]:
         return Kind.BOOLEAN, ""
     if pd.api.types.is_datetime64_any_dtype(values):
         return Kind.TIMESTAMP, ""
-    numbers = _numbers(texts)
+    numbers, _ = _numbers(texts)
     if numbers.notna().all():
         comma = texts.str.contains(",", regex=False)
-        note = f"a comma is a decimal comma, {texts[comma].iloc[0]} is a little more than a whole" if comma.any() else ""
+        note = f"a comma is a decimal comma: {texts[comma].iloc[0]} is {numbers[comma].iloc[0]}" if comma.any() else ""
         return _number_kind(numbers, str(values.name), note)
     words = set(texts.str.lower().unique())
     if words <= TRUE | FALSE and words & TRUE and words & FALSE:
@@ -197,7 +198,11 @@ def _kind(values: "pd.Series[Any]") -> tuple[Kind | None, str]:
 def _number_kind(numbers: "pd.Series[Any]", name: str, note: str) -> tuple[Kind | None, str]:
     """What a column of numbers holds: times, a running number or id, or indeed numbers."""
     whole, climbs = bool((numbers % 1 == 0).all()), bool((numbers.diff().iloc[1:] > 0).all())
-    if whole and any(numbers.between(*span).all() for span in (SECONDS, MILLISECONDS)) and (CLOCKS.search(name) or climbs):
+    if (
+        whole
+        and any(numbers.between(*span).all() for span in (SECONDS, MILLISECONDS))
+        and (CLOCKS.search(name) or climbs)
+    ):
         unit = "seconds" if numbers.iloc[0] < MILLISECONDS[0] else "milliseconds"
         return Kind.TIMESTAMP, f"read as {unit} since 1970"
     if whole and climbs and len(numbers) >= FEW_ROWS:
@@ -220,7 +225,7 @@ def _task(values: "pd.Series[Any]", target: str, task: Task | None) -> tuple[Tas
             f"{target!r} has one answer only, {counts.index[0]!r}: there is nothing to learn. "
             "Upload rows with other answers too"
         )
-    numbers = _numbers(known)
+    numbers, _ = _numbers(known)
     if task is None:
         amounts = numbers.notna().all() and (len(counts) > FEW_NUMBERS or bool((numbers % 1 != 0).any()))
         task = Task.REGRESSION if amounts else Task.BINARY if len(counts) == 2 else Task.MULTICLASS
@@ -262,7 +267,7 @@ def conform(frame: pd.DataFrame, schema: Schema, *, with_target: Target) -> Conf
     def of(name: str | None, convert: "Callable[[pd.Series[Any]], pd.Series[Any]]") -> "pd.Series[Any] | None":
         return None if name is None or name not in frame else _guarded(convert, frame[name], name, faults)
 
-    features = {column.name: of(column.name, CONVERT[column.kind]) for column in schema.features}
+    features = _all_numbers(frame, schema) or {c.name: of(c.name, CONVERT[c.kind]) for c in schema.features}
     labels = of(schema.target, lambda values: _labels(values, schema)) if with_target != "none" else None
     row_ids, event_times = of(schema.row_id, _ids), of(schema.event_time, _timestamps)
     if faults:
@@ -312,6 +317,16 @@ class _Fault(Exception):
     def __init__(self, what: str, rows: "pd.Series[Any] | None" = None) -> None:
         super().__init__(what)
         self.rows = rows
+
+
+def _all_numbers(frame: pd.DataFrame, schema: Schema) -> "dict[str, Any] | None":
+    """The features at one go, ten times as fast for a single row; None unless all are sound numbers already."""
+    if any(c.kind is not Kind.NUMERIC or frame[c.name].dtype.kind not in "fiu" for c in schema.features):
+        return None
+    block = frame[schema.names].to_numpy("float64")
+    if (np.abs(block) > LARGEST).any():
+        return None
+    return {name: block[:, i] for i, name in enumerate(schema.names)}
 
 
 def _check_present(frame: pd.DataFrame, schema: Schema, with_target: Target) -> None:
@@ -366,8 +381,8 @@ def _numeric(values: "pd.Series[Any]") -> "pd.Series[Any]":
     else:
         if values.dtype == object:
             values = values.map(lambda v: int(v) if isinstance(v, (bool, np.bool_)) else v)
-        found = _numbers(values)
-        if (bad := found.isna() & ~_is_missing(values)).any():
+        found, bad = _numbers(values)
+        if bad.any():
             comma = values[bad].astype(str).str.contains(",", regex=False).any()
             raise _Fault("holds text where a number is expected" + COMMA_HINT * bool(comma), bad)
     if (bad := found.abs() > LARGEST).any():
@@ -389,15 +404,11 @@ def _boolean(values: "pd.Series[Any]") -> "pd.Series[Any]":
 def _timestamps(values: "pd.Series[Any]") -> "pd.Series[Any]":
     if pd.api.types.is_datetime64_any_dtype(values):
         return pd.to_datetime(values, utc=True).astype("datetime64[us, UTC]")
-    number = pd.api.types.is_numeric_dtype(values)
-    seconds = values.astype("float64") if number else _numbers(values)
-    since = seconds.where(seconds.between(*SECONDS), (seconds / 1000).where(seconds.between(*MILLISECONDS)))
-    found = pd.to_datetime(since, unit="s", utc=True).astype("datetime64[us, UTC]")
-    if not number and (left := seconds.isna() & ~_is_missing(values)).any():
-        found = found.where(~left, _times(values[left].map(lambda v: str(v).strip())).reindex(values.index))
-    if (bad := found.isna() & ~_is_missing(values)).any():
+    texts = _texts(values)
+    times = _times(texts)
+    if (bad := texts.notna() & times.isna()).any():
         raise _Fault(f"is no date this can read. {ISO_HINT}; with slashes it is day/month/year", bad)
-    return found.astype("datetime64[us, UTC]")
+    return times
 
 
 def _labels(values: "pd.Series[Any]", schema: Schema) -> "pd.Series[Any]":
@@ -446,14 +457,8 @@ CONVERT: "dict[Kind, Callable[[pd.Series[Any]], pd.Series[Any]]]" = {
 }
 
 
-def _is_missing(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    if pd.api.types.is_numeric_dtype(values):
-        return values.isna()
-    return values.isna() | values.astype(str).str.strip().isin(MISSING)
-
-
-def _numbers(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Texts as float64, NaN where they are no numbers.
+def _numbers(values: "pd.Series[Any]") -> "tuple[pd.Series[Any], pd.Series[Any]]":
+    """Texts as float64, NaN where they are no numbers; and which are neither numbers nor missing.
 
     Where all are numbers as a computer writes them Arrow reads them, without an object a value.
     """
@@ -465,7 +470,8 @@ def _numbers(values: "pd.Series[Any]") -> "pd.Series[Any]":
         found = pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
         found = pd.to_numeric(_with_points(texts.to_pandas().astype(object)), errors="coerce").to_numpy("float64")
-    return pd.Series(found, index=values.index, dtype="float64", name=values.name)
+    bad = np.isnan(found) & texts.is_valid().to_numpy(zero_copy_only=False)
+    return pd.Series(found, index=values.index, name=values.name), pd.Series(bad, index=values.index)
 
 
 def _with_points(texts: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -477,13 +483,20 @@ def _with_points(texts: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def _times(texts: "pd.Series[Any]", formats: Sequence[str] = DATE_FORMATS) -> "pd.Series[Any]":
-    """Texts as times in UTC, NaT where no format fits. A time without a zone is UTC."""
+    """Canonical texts as times in UTC, NaT where no format fits. A time without a zone is UTC."""
+    digits = np.array([text is not None and text.replace(".", "", 1).isdigit() for text in texts], dtype=bool)
     found = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[us, UTC]")
+    if digits.any():
+        seconds = pd.to_numeric(texts.where(digits), errors="coerce").astype("float64")
+        seconds = seconds.where(seconds.between(*SECONDS), (seconds / 1000).where(seconds.between(*MILLISECONDS)))
+        found = pd.to_datetime(seconds, unit="s", utc=True).astype("datetime64[us, UTC]")
+    left = texts[texts.notna() & ~digits].astype(str)
     for form in formats:
-        if not (left := found.isna()).any():
+        if left.empty:
             break
-        times = pd.to_datetime(texts[left].astype(str), format=form, utc=True, errors="coerce")
-        found[left] = times.astype("datetime64[us, UTC]")
+        times = pd.to_datetime(left, format=form, utc=True, errors="coerce").astype("datetime64[us, UTC]")
+        found[times.index] = times
+        left = left[times.isna()]
     return found
 
 

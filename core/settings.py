@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import InvalidSettings
@@ -80,7 +81,7 @@ def load(env_file: str | Path | None = ".env") -> Settings:
         raise InvalidSettings("; ".join(_sentence(fault) for fault in error.errors())) from None
 
 
-def _sentence(fault: dict) -> str:  # type: ignore[type-arg]
+def _sentence(fault: ErrorDetails) -> str:
     name = str(fault["loc"][0])
     value = "its value" if name in SECRETS else repr(fault["input"])
     return f"{name}: {value} cannot be used: {fault['msg'].removeprefix('Value error, ')}. Set it in the environment or .env"

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from core import worker
 from core.context import Context
 from core.errors import NotEnoughRows, TrainingFailed
 from core.records import Estimate, ModelVersion, Project
-from core.serving import MODEL_FILE
 from core.store.codec import dump
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +42,6 @@ def fit(
     seed: int,
     now: datetime,
     progress: Callable[[str], None] = lambda text: None,
-    score: bool = True,
 ) -> tuple[ModelVersion, bytes]:
     """A new version fitted on these labelled rows (positions in ``[first, last)``), and the drift reference of them.
 
@@ -55,18 +53,16 @@ def fit(
     scratch.mkdir(parents=True, mode=0o700)
     try:
         frame = features.set_axis([f"f{i}" for i in range(features.shape[1])], axis=1)
-        frame.assign(label=labels.to_numpy()).to_parquet(scratch / "rows.parquet", index=False)
-        told = hand.ask(
-            {
-                "task": "fit", "folder": str(scratch.resolve()), "schema": dump(project.schema), "project": project.id,
-                "version": version, "estimator": estimator, "seed": seed, "first": first, "last": last, "score": score,
-                "span": [str(first), str(last)], "log": True, "tracking_uri": ctx.settings.tracking_uri,
-                "artifacts": str(ctx.settings.data_dir / "mlartifacts"),
-            },
-            seconds=ctx.settings.fit_seconds, progress=progress,
-        )  # fmt: skip
+        frame.assign(label=labels.to_numpy()).to_parquet(scratch / worker.ROWS, index=False)
+        task = {
+            "task": "fit",
+            "folder": str(scratch.resolve()),
+            "schema": dump(project.schema),
+            "estimator": estimator,
+            "seed": seed,
+        }
+        told = hand.ask(task, seconds=ctx.settings.fit_seconds, progress=progress)
         reference = (scratch / "reference.bin").read_bytes()
-        (scratch / "rows.parquet").unlink()
         target = ctx.settings.data_dir / home
         shutil.rmtree(target, ignore_errors=True)  # an orphan of a fit that was never registered
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,19 +72,8 @@ def fit(
     model = ModelVersion(
         project.id, version, estimator, now, home.as_posix(), told["sha256"], len(labels), first, last,
         told["data_hash"], told["seconds"], seed, tuple(Estimate(**score) for score in told["scores"]),
-        {"file": MODEL_FILE}, told["mlflow_run"],
     )  # fmt: skip
     return model, reference
-
-
-def mirror(ctx: Context, champions: Mapping[str, int]) -> list[str]:
-    """Tell MLflow which versions are champions; returns what it does not know. Raises TrainingFailed."""
-    task = {"task": "mirror", "tracking_uri": ctx.settings.tracking_uri, "champions": dict(champions)}
-    hand = Worker()
-    try:
-        return hand.ask(task, seconds=120)["missing"] if champions else []
-    finally:
-        hand.close()
 
 
 def _enough(labels: "pd.Series[Any]", project: Project) -> None:
@@ -140,10 +125,10 @@ class Worker:
         code = self.close()
         if late.is_set():
             raise TrainingFailed(
-                f"The fit took longer than {seconds:g} s and was ended. Raise CONTINUAL_FIT_SECONDS, or train on fewer rows"
+                f"The worker took longer than {seconds:g} s and was ended. Raise CONTINUAL_FIT_SECONDS, or train on fewer rows"
             )
         if error is not None:
-            raise TrainingFailed(f"The fit failed: {error}")
+            raise TrainingFailed(f"The worker failed: {error}")
         how = (
             f"was killed by {signal.Signals(-code).name} (often: not enough memory)"
             if code < 0

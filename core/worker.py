@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 RESULT, ERROR = "RESULT ", "ERROR "
+ROWS = "rows.parquet"  # the training rows, until MLflow has taken note of them
 HELD_OUT = 0.2  # the newest share of the training rows, on which the version is scored before it is fitted on all
 
 
@@ -22,20 +23,21 @@ def say(text: str) -> None:
 
 
 def fit(task: dict[str, Any]) -> dict[str, Any]:
-    """Fit a pipeline, score it on rows it had not seen, save it, and log it to MLflow."""
+    """Fit a pipeline, score it on rows it had not seen, and save it beside the drift reference of its rows."""
     import pandas as pd
 
-    from core import drift, estimators, performance, registry, serving
-    from core.records import Schema
+    from core import drift, estimators, performance, serving
+    from core.records import Estimate, Schema
     from core.store.codec import dump, load
 
+    Scores = tuple[Estimate, ...]  # noqa: N806
     folder, schema = Path(task["folder"]), load(Schema, task["schema"])
-    frame = pd.read_parquet(folder / "rows.parquet")
+    frame = pd.read_parquet(folder / ROWS)
     features, labels = conformed(frame, schema), frame["label"].astype(object if schema.classes else float)
     began = time.perf_counter()
-    scores: tuple[Any, ...] = ()
+    scores: Scores = ()
     cut = round(len(frame) * (1 - HELD_OUT))
-    if task["score"] and labels[:cut].nunique() > 1:
+    if labels[:cut].nunique() > 1:
         say("scoring on the newest fifth of the rows")
         trial = estimators.build(task["estimator"], schema, task["seed"]).fit(features[:cut], labels[:cut])
         said, probabilities = serving.answers(trial, features[cut:], schema)
@@ -45,28 +47,34 @@ def fit(task: dict[str, Any]) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     (folder / "reference.bin").write_bytes(drift.reference(features, schema).to_bytes())
     sha256 = serving.save(pipeline, folder)
-    (folder / "manifest.json").write_text(json.dumps({"sha256": sha256, "version": task["version"]}))
     sync(folder)
-    data_hash = hashlib.file_digest((folder / "rows.parquet").open("rb"), "sha256").hexdigest()
-    run = None
-    if task["log"]:
-        say("logging to MLflow")
-        try:
-            run = registry.log(
-                task["tracking_uri"], Path(task["artifacts"]), task["project"], task["version"], pipeline,
-                features.assign(**{schema.target: labels}), target=schema.target,
-                params={"estimator": task["estimator"], "seed": task["seed"], "rows": len(frame),
-                        "first": task["first"], "last": task["last"]},
-                metrics=scores, tags={"data_sha256": data_hash, "rows_from": task["span"][0], "rows_to": task["span"][1]},
-                seconds=seconds,
-            )  # fmt: skip
-        except Exception as error:  # MLflow is a log: a model that is fitted and saved is not lost with it
-            say(f"MLflow could not take the run ({type(error).__name__}); the model is kept")
-    return {
-        "sha256": sha256, "seconds": seconds, "data_hash": data_hash, "mlflow_run": run,
-        "scores": json.loads(dump(scores, tuple[Any, ...])),
-        "estimator": task["estimator"],
-    }  # fmt: skip
+    with (folder / ROWS).open("rb") as file:
+        data_hash = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": sha256, "seconds": seconds, "data_hash": data_hash, "scores": json.loads(dump(scores, Scores))}
+
+
+def log(task: dict[str, Any]) -> dict[str, Any]:
+    """Log a version that was fitted before to MLflow, and register its model there."""
+    import pandas as pd
+
+    from core import registry, serving
+    from core.records import ModelVersion, Schema
+    from core.store.codec import load
+
+    folder, model, schema = Path(task["folder"]), load(ModelVersion, task["model"]), load(Schema, task["schema"])
+    say(f"logging v{model.version} of {model.project} to MLflow")
+    frame = pd.read_parquet(folder / ROWS)
+    rows = conformed(frame, schema).assign(**{schema.target: frame["label"]})
+    run = registry.log(
+        task["tracking_uri"],
+        Path(task["artifacts"]),
+        model,
+        serving.load(model, Path(task["data_dir"])),
+        rows,
+        target=schema.target,
+        span=task["span"],
+    )
+    return {"run": run}
 
 
 def mirror(task: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +84,7 @@ def mirror(task: dict[str, Any]) -> dict[str, Any]:
     return {"missing": registry.mirror(task["tracking_uri"], task["champions"])}
 
 
-TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"fit": fit, "mirror": mirror}
+TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"fit": fit, "log": log, "mirror": mirror}
 
 
 def conformed(frame: Any, schema: Any) -> Any:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from core import alerting, loop, playing, runs, training, uploads
+from core import alerting, loop, mirroring, playing, runs, uploads
 from core.records import SYSTEM, Column, Kind, Outcome, Project, Schema, Severity, Task
 from core.store import alerts, models, plays, projects
 from core.store.plays import Play
@@ -153,29 +153,16 @@ def test_an_upload_is_imported_once_and_not_retried(ctx, power, operator, now, m
     assert (user.name, project, upload, more["name"]) == (operator.name, power, "abc.csv", "rows.csv")
 
 
-def test_new_champions_are_mirrored_once(ctx, power, now, monkeypatch):
+def test_the_mirror_runs_only_when_mlflow_is_behind(ctx, power, now, monkeypatch):
     told = []
-    monkeypatch.setattr(training, "mirror", lambda ctx, champions: told.append(champions) or ["power"])
+    monkeypatch.setattr(mirroring, "mirror", lambda ctx, now, progress: told.append(now) or "told")
     mirror = NAMES["mirror_registry"]
     assert tick(ctx, now, [mirror]) == []
     with ctx.database.write() as con:
         models.enthrone(con, "power", 3, "0" * 64, now, 1)
-    for minute in (1, 2):
-        tick(ctx, now + timedelta(minutes=minute), [mirror])
-    assert told == [{"power": 3}]
-    assert runs.history(ctx)["message"][0] == "1 champions mirrored, 1 of them new; MLflow does not know power"
-
-
-def test_a_registry_that_is_away_is_tried_again_and_nothing_is_marked(ctx, power, now, monkeypatch):
-    def away(ctx, champions):
-        raise OSError
-
-    monkeypatch.setattr(training, "mirror", away)
-    with ctx.database.write() as con:
-        models.enthrone(con, "power", 3, "0" * 64, now, 1)
-    assert run_now(ctx, "mirror_registry", now).outcome is Outcome.QUEUED
-    with ctx.database.read() as con:
-        assert [reign.version for reign in models.unmirrored(con)] == [3]
+    tick(ctx, now + timedelta(minutes=1), [mirror])
+    assert len(told) == 1
+    assert runs.history(ctx)["message"][0] == "told"
 
 
 def test_pruning_says_what_it_forgot(ctx, now):

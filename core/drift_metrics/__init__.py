@@ -6,6 +6,7 @@ from core.drift_metrics import (
     ks,
     mann_whitney,
     missing_rate,
+    mood,
     psi,
     total_variation,
     wasserstein,
@@ -17,6 +18,7 @@ METRICS: dict[str, Metric] = {
     for metric in (
         mann_whitney.METRIC,
         ks.METRIC,
+        mood.METRIC,
         chi_square.METRIC,
         missing_rate.METRIC,
         psi.METRIC,

@@ -15,7 +15,9 @@ def grouped(pair: Pair) -> tuple[Floats, Floats, Floats]:
     features = len(p)
     index = (np.arange(features)[:, None] * GROUPS + group).ravel()
     sides: list[Floats] = [
-        np.bincount(index, weights=side.ravel(), minlength=features * GROUPS).reshape(features, GROUPS)
+        np.bincount(index, weights=side.ravel(), minlength=features * GROUPS)
+        .astype(np.float64)
+        .reshape(features, GROUPS)
         for side in (pair.reference, pair.current)
     ]
     return sides[0], sides[1], (sides[0] + sides[1] > 0).sum(axis=1).astype(np.float64)

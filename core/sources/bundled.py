@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.errors import InvalidInput
 from core.records import Column, Kind, Schema, Task
 from core.sources.base import Source
 
@@ -27,24 +28,31 @@ def bundled(
     task: Task,
     *,
     categorical: tuple[str, ...] = (),
+    ignored: tuple[str, ...] = (),
     event_time: str | None = None,
 ) -> Source:
-    """The stream in this file of `data/samples`; columns not named otherwise are numbers."""
-    metadata = pq.read_schema(FOLDER / file)
+    """The stream in this file of `data/samples`; its features are numbers where not named otherwise."""
+    names = [column for column in pq.read_schema(FOLDER / file).names if column not in (ORDER, event_time, "target")]
     features = tuple(
         Column(column, Kind.CATEGORICAL if column in categorical else Kind.NUMERIC)
-        for column in metadata.names if column not in (ORDER, event_time, "target")
-    )  # fmt: skip
+        for column in names
+        if column not in ignored
+    )
     classes = () if task is Task.REGRESSION else ("0", "1")
+    schema = Schema(features, "target", task, classes, ORDER, event_time, ignored)
+    rows = pq.read_metadata(FOLDER / file).num_rows
 
     def read(first: int, last: int) -> pd.DataFrame:
+        """The rows at positions [first, last), as many of them as there are."""
+        if not 0 <= first <= last:
+            raise InvalidInput(f"Rows {first} to {last} cannot be read; choose 0 to {rows}")
         return _table(file).slice(first, last - first).to_pandas()
 
-    return Source(
-        name, label, description, "bundled", Schema(features, "target", task, classes, ORDER, event_time), read=read,
-        rows=pq.read_metadata(FOLDER / file).num_rows,
-    )  # fmt: skip
+    return Source(name, label, description, "bundled", schema, read=read, rows=rows)
 
+
+# Codes of the census, whose size means nothing.
+CODES = ("MAR", "RELP", "DIS", "ESP", "CIT", "MIG", "MIL", "ANC", "NATIVITY", "DEAR", "DEYE", "DREM", "SEX", "RAC1P")
 
 STREAMS = (
     bundled(
@@ -62,6 +70,6 @@ STREAMS = (
     ),
     bundled(
         "employment", "Employment", "Is the person employed? Massachusetts census, by year; the shock of 2020.",
-        "employment_ma.parquet", Task.BINARY,
+        "employment_ma.parquet", Task.BINARY, categorical=CODES, ignored=("year",),
     ),
 )  # fmt: skip

@@ -11,9 +11,7 @@ SCHEMA = Schema(tuple(Column(f"x{i}", Kind.NUMERIC) for i in range(FEATURES)), "
 WEIGHTS = np.array([0.9, 0.7, 0.5, 0.3, 0.1])
 
 
-def world(
-    generator: np.random.Generator, covariate: Floats, concept: Floats, _position: Floats
-) -> tuple[Floats, Floats]:
+def world(generator: np.random.Generator, covariate: Floats, concept: Floats) -> tuple[Floats, Floats]:
     """Even features in a cube, cut in half by a plane. Concept drift turns its weights to the reverse order."""
     x = generator.uniform(0, 1, size=(len(covariate), FEATURES))
     x[:, 0] += 0.3 * covariate

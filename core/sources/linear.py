@@ -9,9 +9,7 @@ from core.sources.drifting import Floats, stream
 SCHEMA = Schema((Column("x0", Kind.NUMERIC), Column("x1", Kind.NUMERIC)), "target", Task.BINARY, ("0", "1"))
 
 
-def world(
-    generator: np.random.Generator, covariate: Floats, concept: Floats, _position: Floats
-) -> tuple[Floats, Floats]:
+def world(generator: np.random.Generator, covariate: Floats, concept: Floats) -> tuple[Floats, Floats]:
     """Normal features; the label asks on which side of a line a row lies. Concept drift turns the line."""
     x = generator.normal(size=(len(covariate), 2)) + covariate[:, None]
     angle = np.pi / 4 + concept * np.pi / 2

@@ -9,9 +9,7 @@ from core.sources.drifting import Floats, stream
 SCHEMA = Schema(tuple(Column(f"x{i}", Kind.NUMERIC) for i in range(3)), "target", Task.BINARY, ("0", "1"))
 
 
-def world(
-    generator: np.random.Generator, covariate: Floats, concept: Floats, _position: Floats
-) -> tuple[Floats, Floats]:
+def world(generator: np.random.Generator, covariate: Floats, concept: Floats) -> tuple[Floats, Floats]:
     """Three even features, two of them count: x0 + x1 against 8. Concept drift moves the 8; the third is noise."""
     x = generator.uniform(0, 10, size=(len(covariate), 3))
     x[:, 0] += 2 * covariate

@@ -1,19 +1,18 @@
 """Records to JSON text and back, by their type hints."""
 
+from collections.abc import Hashable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter
 
-T = TypeVar("T")
-
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def dump(value: Any, kind: Any = None) -> str:
+def dump(value: Any, kind: Hashable = None) -> str:
     """JSON text of a record, or of a plain value when ``kind`` is its type.
 
     >>> from core.records import Reason
@@ -23,7 +22,7 @@ def dump(value: Any, kind: Any = None) -> str:
     return _adapter(kind or type(value)).dump_json(value).decode()
 
 
-def load(kind: type[T] | Any, text: str) -> Any:
+def load(kind: Hashable, text: str) -> Any:
     """The record that `dump` wrote.
 
     >>> from core.records import Reason

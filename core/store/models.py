@@ -92,6 +92,24 @@ def mark_mirrored(con: DuckDBPyConnection, reign: int, at: datetime) -> None:
     con.execute("INSERT INTO mirrored_reigns VALUES (?, ?)", [reign, at])
 
 
+def unlogged(con: DuckDBPyConnection, *, limit: int) -> list[ModelVersion]:
+    """Versions MLflow has not been told of, oldest first."""
+    query = """SELECT record FROM models m ANTI JOIN logged_models l USING (project, version)
+        ORDER BY created_at, version LIMIT ?"""
+    return [load(ModelVersion, row[0]) for row in con.execute(query, [limit]).fetchall()]
+
+
+def mark_logged(con: DuckDBPyConnection, model: ModelVersion, mlflow_run: str, at: datetime) -> None:
+    con.execute("INSERT INTO logged_models VALUES (?, ?, ?, ?)", [model.project, model.version, mlflow_run, at])
+
+
+def logged_run(con: DuckDBPyConnection, project: str, version: int) -> str | None:
+    """The MLflow run of the version; None while MLflow has not been told."""
+    query = "SELECT mlflow_run FROM logged_models WHERE project = ? AND version = ?"
+    found = con.execute(query, [project, version]).fetchall()
+    return found[0][0] if found else None
+
+
 def answered(con: DuckDBPyConnection, project: str) -> pd.DataFrame:
     """How many rows each version answered: version, rows, first_at, last_at."""
     query = """SELECT version, count(*) AS rows, min(predicted_at) AS first_at, max(predicted_at) AS last_at

@@ -38,6 +38,10 @@ TABLES = {
     "reigns": """
         id BIGINT PRIMARY KEY, project VARCHAR NOT NULL, version INTEGER NOT NULL, sha256 VARCHAR NOT NULL,
         began_at TIMESTAMPTZ NOT NULL, decision BIGINT NOT NULL""",
+    # What MLflow has been told. It is a mirror: it may be away, and is told later.
+    "logged_models": """
+        project VARCHAR NOT NULL, version INTEGER NOT NULL, mlflow_run VARCHAR NOT NULL, logged_at TIMESTAMPTZ NOT NULL,
+        PRIMARY KEY (project, version)""",
     "mirrored_reigns": "reign BIGINT PRIMARY KEY, mirrored_at TIMESTAMPTZ NOT NULL",
     "decisions": """
         id BIGINT PRIMARY KEY, project VARCHAR NOT NULL, decided_at TIMESTAMPTZ NOT NULL, action VARCHAR NOT NULL,

@@ -1,0 +1,39 @@
+"""Rows for the drift benchmarks: twenty mixed features, with or without dependence between neighbouring rows."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from core.records import Column, Kind, Schema, Task
+
+NUMERIC = 14
+CATEGORIES = (2, 3, 4, 5, 8, 12)  # how many each of the six categorical features has
+SCHEMA = Schema(
+    tuple(Column(f"n{i}", Kind.NUMERIC) for i in range(NUMERIC))
+    + tuple(Column(f"c{i}", Kind.CATEGORICAL) for i in range(len(CATEGORIES))),
+    "y",
+    Task.REGRESSION,
+)
+
+
+def latent(rng: np.random.Generator, rows: int, coefficient: float = 0.0) -> NDArray[np.float64]:
+    """Standard normal rows (rows, 20); each column an AR(1) with the given coefficient."""
+    noise = rng.standard_normal((rows, NUMERIC + len(CATEGORIES)))
+    if not coefficient:
+        return noise
+    out = noise.copy()
+    for t in range(1, rows):
+        out[t] = coefficient * out[t - 1] + np.sqrt(1 - coefficient**2) * noise[t]
+    return out
+
+
+def frame(z: NDArray[np.float64]) -> pd.DataFrame:
+    """Features of latent rows: normal, log-normal, rounded and heavy-tailed numbers, and skewed categories."""
+    shapes = (lambda x: x, np.exp, lambda x: np.round(3 * x), lambda x: np.sign(x) * np.abs(x) ** 3)
+    columns: dict[str, NDArray[np.generic]] = {f"n{i}": shapes[i % 4](z[:, i]) for i in range(NUMERIC)}
+    for i, count in enumerate(CATEGORIES):
+        ends = np.cumsum(np.arange(count, 0, -1) / (count * (count + 1) / 2))
+        names = np.array([f"v{k}" for k in range(count)], object)
+        columns[f"c{i}"] = names[np.minimum(np.searchsorted(ends, ndtr(z[:, NUMERIC + i])), count - 1)]
+    return pd.DataFrame(columns)
