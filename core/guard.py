@@ -10,6 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from core import auth
 from core.context import Context
 from core.errors import Forbidden
@@ -20,7 +22,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = {"/health", "/api/health"}  # exact paths, and only to look at
-GUARDED = ("/api", "/metrics", "/predict", "/labels", "/generate", "/retrain", "/runs")
+GUARDED = ("/api", "/health", "/metrics", "/predict", "/labels", "/generate", "/retrain", "/runs")
 MOST_BYTES = 2_000_000
 MOST_AT_ONCE = 32
 UPLOAD = "/_stcore/upload_file/"
@@ -41,8 +43,11 @@ def let_upload(session: str, *, allowed: bool) -> None:
     (_signed_in.add if allowed else _signed_in.discard)(session)
 
 
-class _TooLarge(Exception):
-    pass
+class _TooLarge(HTTPException):
+    """The body grew larger than allowed while it was read; FastAPI passes this kind on as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(413, f"At most {MOST_BYTES:,} bytes at once")
 
 
 class Guard:

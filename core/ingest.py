@@ -117,15 +117,13 @@ def generate(
         raise NotFound(
             f"There is no synthetic stream {source!r}. Choose one of: {', '.join(n for n, s in SOURCES.items() if s.kind == 'synthetic')}"
         )
-    if project is not None:
-        target = projects.get(ctx, project)
-    else:
-        own = [known for known in projects.active(ctx) if known.source == source]
-        target = (
-            own[0]
-            if own
-            else projects.create(ctx, user, name=stream.label, schema=stream.schema, source=source, now=now)
-        )
-    with ctx.database.read() as con:
-        offset = row_store.count(con, target.id)
-    return ingest(ctx, user, target, stream.draw(rows, offset=offset, **how), source=source, now=now), target
+    own = [known for known in projects.active(ctx) if known.source == source]
+    target = projects.get(ctx, project) if project is not None else own[0] if own else None
+    offset = 0
+    if target is not None:
+        with ctx.database.read() as con:
+            offset = row_store.count(con, target.id)
+    frame = stream.draw(rows, offset=offset, **how)
+    if target is None:
+        target = projects.create(ctx, user, name=stream.label, schema=stream.schema, source=source, now=now)
+    return ingest(ctx, user, target, frame, source=source, now=now), target

@@ -64,15 +64,21 @@ def run_cycle(ctx: Context, project: Project, now: datetime, progress: Progress 
         ctx.log.flush()
         bench = _bench(ctx, project, now, hand, progress)
         told = [_carry_out(bench, owed, progress)] if (owed := _owed(bench)) else []
-        full = bench.world.rows_count() // bench.policy.window_rows
-        for _ in range(MOST_TURNS):
-            bench = _bench(ctx, project, now, hand, progress)
-            if bench.memory.next_window >= full:
-                break
-            progress(f"judging window {bench.memory.next_window} of {full - 1}")
-            told.append(_turn(bench, progress))
+        told += _judge(bench, progress)
+        bench = _bench(ctx, project, now, hand, progress)
         _measure(bench)
         return " ".join(told) or _wait(bench)
+
+
+def _judge(bench: Bench, progress: Progress) -> list[str]:
+    """Judge the windows that are full and have not been judged, in order; what happened, window by window."""
+    told: list[str] = []
+    full = bench.world.rows_count() // bench.policy.window_rows
+    while bench.memory.next_window < full and len(told) < MOST_TURNS:
+        progress(f"judging window {bench.memory.next_window} of {full - 1}")
+        told.append(_turn(bench, progress))
+        bench = _bench(bench.ctx, bench.project, bench.now, bench.world.hand, progress)
+    return told
 
 
 def _turn(bench: Bench, progress: Progress) -> str:
@@ -184,13 +190,14 @@ def retrain(
     auth.require(ctx, user, Role.OPERATOR)
     with _alone(ctx, project, wait_seconds=ctx.settings.fit_seconds), closing(Worker()) as hand:
         ctx.log.flush()
+        _judge(_bench(ctx, project, now, hand, progress), progress)
         bench = _bench(ctx, project, now, hand, progress)
         if estimator is not None:
             bench = replace(bench, policy=replace(bench.policy, estimator=estimator))
         if not bench.memory.labelled:
             raise NotEnoughRows(
-                f"No window of {bench.policy.window_rows} rows has been judged with its labels yet. Bring rows and labels "
-                "on Data, and wait for the next check"
+                f"No window of {bench.policy.window_rows} rows has its labels yet. Bring rows and labels on Data, "
+                "or make the window smaller on Automation"
             )
         decision = by_hand(user.display or user.name, reason or "no reason given")
         after = replace(bench.memory, owed=decision.reasons)

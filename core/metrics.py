@@ -1,6 +1,6 @@
 """What Prometheus reads: counts from the store, in its text format (version 0.0.4)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from core import health, projects
@@ -23,7 +23,7 @@ def text(ctx: Context, now: datetime) -> str:
 def _families(ctx: Context, now: datetime) -> Iterator[tuple[str, str, str, list[Sample]]]:
     active = projects.active(ctx)
     with ctx.database.read() as con:
-        by_project = {
+        by_project: dict[str, tuple[str, str, Callable[[str], float]]] = {
             "continual_rows_total": ("counter", "Rows stored.", lambda p: rows.count(con, p)),
             "continual_labels_total": ("counter", "Labels that have arrived.", lambda p: labels.count(con, p)),
             "continual_predictions_total": ("counter", "Answers given.", lambda p: predictions.count(con, p)),
@@ -32,12 +32,11 @@ def _families(ctx: Context, now: datetime) -> Iterator[tuple[str, str, str, list
                 lambda p: labels.count(con, p) / max(rows.count(con, p), 1),
             ),
             "continual_champion_version": (
-                "gauge", "Version of the champion, 0 when there is none.",
-                lambda p: reign.version if (reign := models.reign(con, p)) else 0,
+                "gauge", "Version of the champion, 0 when there is none.", lambda p: models.champion_number(con, p),
             ),
         }  # fmt: skip
         for name, (kind, help_, value) in by_project.items():
-            yield name, kind, help_, [({"project": p.id}, float(value(p.id))) for p in active]
+            yield name, kind, help_, [({"project": project.id}, float(value(project.id))) for project in active]
         yield (
             "continual_decisions_total", "counter", "Ledger rows.",
             [({"project": p, "action": action}, float(n)) for p, action, n in decisions.counts(con)],

@@ -212,7 +212,7 @@ def _classes(rows: _Scored, schema: Schema) -> list[_Raw]:
     hit = (rows.labels == rows.answers).astype(np.float64)
     size = len(rows)
     found = [_Raw("accuracy", hit.mean(), hit - hit.mean(), "share", np.array([float(size)]), NONE)]
-    present = [name for name in pd.unique(rows.labels)]
+    present = list(pd.unique(rows.labels))
     masks = np.array([rows.labels == name for name in present])
     if len(present) > 1:
         counts = masks.sum(axis=1).astype(np.float64)

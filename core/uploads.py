@@ -1,7 +1,7 @@
 """Files that were handed over: kept under a name of our own until the import job has read them."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -60,7 +60,7 @@ def import_file(
                 f"{recorded.conflicting:,} in conflict, {recorded.waiting:,} waiting for their row"
             )
 
-        def counted():  # type: ignore[no-untyped-def]
+        def counted() -> Iterator[pd.DataFrame]:
             read = 0
             for frame in frames:
                 read += len(frame)

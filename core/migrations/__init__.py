@@ -88,4 +88,4 @@ def _refuse_edited(raw: duckdb.DuckDBPyConnection, script: ScriptDirectory) -> N
 
 
 def _sha256(script: ScriptDirectory, revision: str) -> str:
-    return hashlib.sha256(Path(script.get_revision(revision).path).read_bytes()).hexdigest()  # type: ignore[union-attr]
+    return hashlib.sha256(Path(script.get_revision(revision).path).read_bytes()).hexdigest()

@@ -76,6 +76,12 @@ def reign(con: DuckDBPyConnection, project: str, *, as_of: datetime | None = Non
     return Reign(*found[0]) if found else None
 
 
+def champion_number(con: DuckDBPyConnection, project: str) -> int:
+    """The version of the champion; 0 before the first one."""
+    now = reign(con, project)
+    return now.version if now else 0
+
+
 def reigns(con: DuckDBPyConnection, project: str) -> list[Reign]:
     """All reigns of the project, newest first."""
     return [Reign(*row) for row in con.execute(f"{_REIGN} WHERE project = ? ORDER BY id DESC", [project]).fetchall()]

@@ -1,0 +1,103 @@
+"""A newcomer in a browser: signs in, presses play, and sees the model retrain and take over, with the reason."""
+
+import re
+import shutil
+import time
+
+import httpx
+import pytest
+
+from tests import server
+
+pytestmark = pytest.mark.e2e
+PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation")
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    running = server.start(tmp_path_factory.mktemp("e2e") / "data")
+    yield running
+    assert running.stop() in (0, -15)  # uvicorn ends itself by the signal it was sent, after shutting down
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
+        made = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+def sign_in(page, app, password=server.PASSWORD):
+    page.goto(app.url)
+    page.get_by_label("Name").fill("admin")
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def settled(page):
+    """Wait until the script has run and nothing is being drawn any more."""
+    page.locator("[data-test-script-state=notRunning]").wait_for(timeout=30_000)
+    page.wait_for_timeout(500)
+    return page.inner_text("body")
+
+
+def test_a_signed_out_visitor_sees_the_form_and_nothing_else_on_every_deep_link(app, page):
+    for name in PAGES:
+        page.goto(f"{app.url}/{name}")
+        page.get_by_label("Password", exact=True).wait_for(timeout=30_000)
+        text = settled(page)
+        assert "Sign in" in text
+        assert not any(word in text for word in ("Sign out", "Check now", "Schedule", "There is no project")), name
+
+
+def test_a_wrong_password_is_refused_in_words(app, page):
+    sign_in(page, app, password="not the password")
+    page.get_by_text("Wrong name or password").wait_for(timeout=20_000)
+
+
+def test_play_electricity_drifts_retrains_takes_over_and_says_why(app, page):
+    sign_in(page, app)
+    page.get_by_role("button", name="Play electricity").click(timeout=30_000)
+    deadline, seen = time.monotonic() + 180, ""
+    while time.monotonic() < deadline:
+        page.wait_for_timeout(2_000)
+        seen = page.inner_text("body")
+        champion = re.search(r"Champion\s+v(\d+)", seen)
+        answered = re.search(r"Predictions\s+([\d,]+)", seen)
+        promoted = re.findall(r"Promoted v\d+", seen)
+        if champion and answered and answered[1] != "0" and len(promoted) > 1:
+            break
+    else:
+        pytest.fail(f"three minutes were not enough: {seen[-3000:]}")
+    assert int(champion[1]) > 1
+    assert "Retrain" in seen
+    assert re.search(r"enough for a first model|a new one is due|above the", seen)
+
+    # the sign-in outlives a reload, every page opens, and none shows an error
+    for name in PAGES:
+        page.goto(f"{app.url}/{name}")
+        page.get_by_role("button", name="Sign out").wait_for(timeout=30_000)
+        text = settled(page)
+        assert "encountered an error" not in text, name
+        assert len(text) > 200
+    shown = httpx.get(f"{app.url}/metrics", headers=app.auth, timeout=10).text
+    assert int(float(re.search(r'continual_champion_version\{project="[^"]+"\} (\S+)', shown)[1])) > 1
+
+    # signing out shuts the door again
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_text("Signed out").wait_for(timeout=20_000)
+    page.goto(f"{app.url}/models")
+    page.get_by_label("Password", exact=True).wait_for(timeout=30_000)
