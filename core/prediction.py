@@ -44,12 +44,12 @@ def predict(
     """
     auth.require(ctx, user, Role.OPERATOR)
     began = time.perf_counter()
-    model = champion(ctx, project)
-    if model is None:
-        raise NoChampion(f"Project {project.name!r} has no champion yet. Train a first model on the Models page")
     if not 1 <= len(frame) <= MOST_ROWS:
         raise InvalidRows(f"{len(frame)} rows to predict; 1 to {MOST_ROWS:,} can be asked for in one call")
     conformed = schemas.conform(frame, project.schema, with_target="none")
+    model = champion(ctx, project)
+    if model is None:
+        raise NoChampion(f"Project {project.name!r} has no champion yet. Train a first model on the Models page")
     answers = answer(ctx, project, model, conformed.features)
     ids = conformed.row_ids
     if ids is None:
