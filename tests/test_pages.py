@@ -1,0 +1,99 @@
+"""Every page opens, on an empty and on a full database, for each role, and for nobody without sign-in."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import context, ingest, loop, projects
+from core.policy import Policy
+from core.records import SYSTEM, Role
+from core.sources import SOURCES
+from tests.conftest import NOW
+from tests.server import ROOT
+
+PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation")
+
+
+@pytest.fixture
+def process(ctx, people):
+    """The context as the process's own, as the pages find it."""
+    context._process["context"] = ctx
+    yield ctx
+    context._process.pop("context", None)
+
+
+@pytest.fixture
+def full(process):
+    """A project with rows, labels, a champion, answers and decisions."""
+    sea = SOURCES["sea"]
+    policy = Policy(window_rows=50, warm_up_windows=2, scope="all", estimator="logistic", price=0.001, longest_period=2)
+    project = projects.create(process, SYSTEM, name="Sea *[x](http://evil)*", schema=sea.schema, policy=policy, now=NOW)
+    for first in (0, 100, 150, 200):
+        rows = sea.draw(100 if first == 0 else 50, seed=1, offset=first)
+        ingest.ingest(process, SYSTEM, project, rows, source="test", now=NOW)
+        loop.run_cycle(process, project, NOW)
+    return project
+
+
+def opened(page: str, role: Role | None) -> AppTest:
+    """The page's own script, as the frame runs it for someone who is signed in, or for nobody."""
+    test = AppTest.from_file(str(ROOT / "pages" / f"{page}.py"), default_timeout=60)
+    if role is not None:
+        test.session_state["signed_in"] = role.value
+    return test.run()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_run_by_itself_shows_nothing_to_nobody(process, page):
+    test = opened(page, None)
+    assert [error.value for error in test.error] == ["Please sign in first."]
+    assert not test.title
+    assert not test.button
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_on_an_empty_database(process, page, monkeypatch):
+    monkeypatch.setattr("pages.ui.link", lambda *_: None)  # links need the frame's navigation
+    for role in Role:
+        test = opened(page, role)
+        assert not test.exception
+        assert test.title
+
+
+def test_every_page_opens_on_a_full_database_for_each_role(full, monkeypatch):
+    monkeypatch.setattr("pages.ui.link", lambda *_: None)
+    for page in PAGES:
+        for role in Role:
+            test = opened(page, role)
+            assert not test.exception, page
+            assert test.title
+            shown = " ".join(element.value for element in (*test.markdown, *test.caption))
+            assert "](http://evil)" not in shown, page
+
+
+def test_a_viewer_who_presses_is_told_what_it_needs(full, process, monkeypatch):
+    monkeypatch.setattr("pages.ui.link", lambda *_: None)
+    test = opened("overview", Role.VIEWER)
+    next(button for button in test.button if button.label == "Check now").click().run()
+    assert any("needs the role operator" in error.value for error in test.error)
+
+
+def test_a_decision_shows_its_reasons_and_replays(full, process, monkeypatch):
+    monkeypatch.setattr("pages.ui.link", lambda *_: None)
+    test = AppTest.from_file(str(ROOT / "pages" / "decisions.py"), default_timeout=60)
+    test.session_state["signed_in"] = "viewer"
+    test.query_params["id"] = "2"
+    test.run()
+    assert not test.exception
+    next(button for button in test.button if button.label == "Replay this decision").click().run()
+    assert [success.value for success in test.success] == ["The verdict is identical."]
+
+
+def test_the_frame_shows_the_form_first_and_no_page(process):
+    test = AppTest.from_file(str(ROOT / "pages" / "main.py"), default_timeout=60).run()
+    assert not test.exception
+    assert [field.label for field in test.text_input] == ["Name", "Password"]
+    assert [title.value for title in test.title] == ["Sign in"]
+    test.text_input[0].set_value("operator")
+    test.text_input[1].set_value("wrong password")
+    test.button[0].click().run()
+    assert [error.value for error in test.error] == ["Wrong name or password"]
