@@ -6,6 +6,7 @@ To add one: `versions/000N_what_it_does.py` with `upgrade` and `downgrade`, and 
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from alembic.config import Config
 from alembic.ddl.impl import DefaultImpl
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import URL, create_engine
 from sqlalchemy.pool import StaticPool
 
 from core import db
@@ -31,39 +32,51 @@ class DuckDBImpl(DefaultImpl):
 
 
 def migrate(path: Path, target: str = "head", *, folder: Path = HERE) -> list[str]:
-    """Bring the database file to ``target`` and return the revisions applied, oldest first.
+    """Bring the database file up to ``target`` and return the revisions applied, oldest first.
 
     Raises StorageBusy (another process), StorageFailed (an edited, unknown or out-of-order revision).
     """
+    return _run(
+        path, target, folder, ScriptDirectory._upgrade_revs, "INSERT INTO schema_revisions VALUES (?, ?, now())"
+    )
+
+
+def downgrade(path: Path, target: str = "base", *, folder: Path = HERE) -> list[str]:
+    """Take the database file back to ``target`` and return the revisions undone, newest first. Their data is lost."""
+    undo = "DELETE FROM schema_revisions WHERE revision = ? AND ? IS NOT NULL"
+    return _run(path, target, folder, ScriptDirectory._downgrade_revs, undo)
+
+
+def _run(path: Path, target: str, folder: Path, plan: Callable[..., Any], record: str) -> list[str]:
+    """Carry out the plan's steps and record each, all in one transaction."""
     db.connect(path).close()  # a busy or unwritable file is told in plain words before SQLAlchemy wraps it
     config = Config()
-    config.set_main_option("script_location", str(folder))
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     script = ScriptDirectory.from_config(config)
-    engine = create_engine(f"duckdb:///{path}", poolclass=StaticPool, connect_args={"config": dict(db.CONFIG)})
-    applied: list[str] = []
+    address = URL.create("duckdb", database=str(path))
+    engine = create_engine(address, poolclass=StaticPool, connect_args={"config": dict(db.CONFIG)})
+    done: list[str] = []
+
+    def steps(revision: Any, _context: Any) -> Any:
+        planned = list(plan(script, target, revision))
+        done.extend(step.revision.revision for step in planned)
+        return planned
+
     try:
         with engine.begin() as connection:
             raw: Any = connection.connection.driver_connection
             _refuse_edited(raw, script)
-
-            def steps(revision, context):  # type: ignore[no-untyped-def]
-                plan = script._upgrade_revs(target, revision)
-                applied.extend(step.revision.revision for step in plan)
-                return plan
-
             with EnvironmentContext(config, script, fn=steps, destination_rev=target) as environment:
                 environment.configure(connection=connection, version_table="schema_version")
                 environment.run_migrations()
-            for name in applied:
-                connection.exec_driver_sql(
-                    "INSERT INTO schema_revisions (revision, sha256) VALUES (?, ?)", (name, _sha256(script, name))
-                )
+            for name in done:
+                connection.exec_driver_sql(record, (name, _sha256(script, name)))
         with engine.connect() as connection:  # DDL in a write-ahead log is where databases get hurt: fold it in now
             connection.exec_driver_sql("CHECKPOINT")
     finally:
         engine.dispose()
-    return applied
+    return done
 
 
 def _refuse_edited(raw: duckdb.DuckDBPyConnection, script: ScriptDirectory) -> None:
