@@ -152,6 +152,17 @@ def check_password(ctx: Context, name: str, password: str, address: str, now: da
     return user
 
 
+def sign_out(ctx: Context, cookie: str, now: datetime) -> None:
+    """End the session of this cookie for good: neither it nor a copy of it signs in again."""
+    with ctx.database.write() as con:
+        users.sign_out(con, _sha256(cookie), now)
+
+
+def is_signed_out(ctx: Context, cookie: str) -> bool:
+    with ctx.database.read() as con:
+        return users.is_signed_out(con, _sha256(cookie))
+
+
 def cookie_key(data_dir: Path) -> str:
     """The key that signs the sign-in cookie: made once, kept in the data directory, readable by its owner only."""
     path = data_dir / "cookie.key"

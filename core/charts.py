@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 MUTED = "#7C889B"
+CHAMPION, REFERENCE = "#5873E8", MUTED  # readable on light and dark
 BAND = "rgba(124, 136, 155, 0.20)"
 # Calm below the limit, amber to rust above it: score divided by its limit, never a continuous rainbow.
 HEAT = [[0.0, "#ECEEF2"], [0.499, "#DDE1E8"], [0.5, "#FBD9A5"], [0.65, "#F6A94B"], [0.8, "#DF7414"], [1.0, "#8F3606"]]
@@ -45,7 +46,7 @@ def performance(
     )  # fmt: skip
     mature = scores["maturity"] >= 0.999
     figure.add_scatter(
-        x=x, y=scores["value"], mode="lines+markers", name=label, line={"width": 2.2},
+        x=x, y=scores["value"], mode="lines+markers", name=label, line={"width": 2.2, "color": CHAMPION},
         marker={"size": 6, "symbol": ["circle" if m else "circle-open" for m in mature]},
         customdata=scores[["rows", "maturity", "low", "high"]].to_numpy(),
         hovertemplate="%{y:.3f} (%{customdata[2]:.3f} to %{customdata[3]:.3f}), %{customdata[0]} labelled rows, "
@@ -66,7 +67,7 @@ def drift_count(scores: pd.DataFrame) -> go.Figure:
     """How many features were past their limit, window by window? ``scores``: window_number, feature, drifting."""
     counts = scores.groupby(["window_number", "feature"])["drifting"].any().groupby("window_number").sum()
     figure = go.Figure(go.Bar(x=counts.index, y=counts.to_numpy(), name="drifting features", marker={"color": MUTED}))
-    figure.update_yaxes(rangemode="tozero", tickformat="d")
+    figure.update_yaxes(rangemode="tozero", tickformat="d", dtick=1 if len(counts) == 0 or counts.max() < 6 else None)
     return _plain(figure, height=150, x_title="window")
 
 
@@ -95,17 +96,24 @@ def distribution(reference: pd.Series, current: pd.Series, *, name: str) -> go.F
         both = pd.concat([reference, current]).dropna()
         low, high = (float(both.quantile(q)) for q in (0.005, 0.995)) if len(both) else (0.0, 1.0)
         edges = np.linspace(low, high if high > low else low + 1, 31)
-        for series, label, dash in ((current, "current", "solid"), (reference, "reference", "dash")):
+        for series, label, dash, color in (
+            (current, "current", "solid", CHAMPION),
+            (reference, "reference", "dash", REFERENCE),
+        ):
             counts, _ = np.histogram(series.dropna().clip(edges[0], edges[-1]), edges)
             shares = counts / max(len(series), 1)
             figure.add_scatter(
-                x=edges[:-1], y=shares, mode="lines", name=label, line={"shape": "hv", "dash": dash, "width": 2}
+                x=edges[:-1],
+                y=shares,
+                mode="lines",
+                name=label,
+                line={"shape": "hv", "dash": dash, "width": 2, "color": color},
             )
     else:
         order = reference.value_counts().index.union(current.value_counts().index, sort=False)[:25]
-        for series, label in ((current, "current"), (reference, "reference")):
+        for series, label, color in ((current, "current", CHAMPION), (reference, "reference", REFERENCE)):
             of_each = series.value_counts(normalize=True).reindex(order).fillna(0)
-            figure.add_bar(x=[str(value) for value in order], y=of_each.to_numpy(), name=label)
+            figure.add_bar(x=[str(value) for value in order], y=of_each.to_numpy(), name=label, marker={"color": color})
     figure.update_yaxes(tickformat=".0%")
     return _plain(figure, height=260, x_title=name)
 

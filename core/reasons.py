@@ -9,7 +9,7 @@ SENTENCES: dict[str, str] = {
     "window_filling": "{seen} of {needed} rows of the next window have come in; it is judged when it is full.",
     # why a model is trained
     "first_model": "{windows} labelled windows are there: enough for a first model.",
-    "performance_fell": "{metric} loss in window {window} was {seen:.4g}, above the {limit:.4g} that chance explains"
+    "performance_fell": "The {metric} in window {window} was {seen:.4g}, above the {limit:.4g} that chance explains"
     " (it began at {baseline:.4g}).",
     "old_enough": "The champion is {age} windows old; a new one is due every {period}.",
     "drift_lasted": "The inputs have drifted in {checks} checks in a row: {features}.",
@@ -20,7 +20,7 @@ SENTENCES: dict[str, str] = {
     "rolled_back_by_hand": "{user} went back to version {version}: {why}",
     "owed": "It was decided before and could not be carried out.",
     # why nothing is done
-    "healthy": "{metric} loss in window {window} is {seen:.4g}, within the {limit:.4g} that chance explains.",
+    "healthy": "The {metric} in window {window} is {seen:.4g}, within the {limit:.4g} that chance explains.",
     "measuring": "There is nothing yet to compare the loss in window {window} with.",
     "age_fine": "The champion is {age} windows old; a new one is due after {period}.",
     "no_new_labels": "No labelled window has come since the champion was trained.",
@@ -29,7 +29,7 @@ SENTENCES: dict[str, str] = {
     "drift_stable": "No input has drifted.",
     "drift_seen": "Inputs that have drifted: {features}.",
     "drift_unknown": "Drift could not be judged: {note}",
-    "performance_low": "{metric} loss in window {window} is {seen:.4g}, above the {limit:.4g} that chance explains; it"
+    "performance_low": "The {metric} in window {window} is {seen:.4g}, above the {limit:.4g} that chance explains; it"
     " has to last before a model is trained.",
     "on_trial": "Version {version} is on trial since {windows} windows; nothing else is trained meanwhile.",
     "budget_spent": "The budget of retrains ({share:.0%} of the windows) is spent; the next may start in {windows}"
@@ -75,9 +75,9 @@ SENTENCES: dict[str, str] = {
     "awaiting_approval": "Version {version} passed; the policy leaves the promotion to you.",
     "trained_on": "Trained on {rows} labelled rows ({scope}).",
     # what would have decided otherwise
-    "flip_loss_above": "It would have been retrained, had its {metric} loss in window {window} been above {needed:.4g}"
+    "flip_loss_above": "It would have been retrained, had its {metric} in window {window} been above {needed:.4g}"
     " (it was {seen:.4g}).",
-    "flip_loss_below": "It would have been left alone, had its {metric} loss in window {window} been {needed:.4g} or"
+    "flip_loss_below": "It would have been left alone, had its {metric} in window {window} been {needed:.4g} or"
     " less (it was {seen:.4g}).",
     "flip_age_reached": "It would have been retrained {windows} windows later.",
     "flip_younger": "It would have been left alone, had the champion been at most {needed} windows old"

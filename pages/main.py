@@ -66,7 +66,13 @@ def _authenticator() -> tuple[stauth.Authenticate, dict[str, str]]:
 def _signed_in(authenticator: stauth.Authenticate, people: dict[str, str]) -> User | None:
     """Who is signed in, as the database knows them now."""
     try:
+        cookie = st.context.cookies.get(COOKIE)
+        fresh = not st.session_state.get("authentication_status") and isinstance(cookie, str)
+        if fresh and auth.is_signed_out(ui.ctx(), cookie):
+            st.session_state["logout"] = True  # the browser still sends it; it opens nothing
         authenticator.login(location="unrendered")
+        if fresh and st.session_state.get("authentication_status"):
+            st.session_state["cookie"] = cookie
     except stauth.LoginError:  # the cookie's user is gone, disabled, or has a new password
         st.session_state["authentication_status"] = None
     name = people.get(st.session_state.get("username") or "")
@@ -97,6 +103,7 @@ def _sign_in(authenticator: stauth.Authenticate, people: dict[str, str]) -> None
     key = next(key for key, known in people.items() if known == user.name)
     st.session_state.update(username=key, name=user.display, authentication_status=True, logout=None)
     authenticator.cookie_controller.set_cookie()
+    st.session_state["cookie"] = authenticator.cookie_controller.cookie_model._token_encode()
     middle.info("Signing you in")  # the cookie's component runs this script again once the browser has it
 
 
@@ -128,6 +135,8 @@ def _sidebar(authenticator: stauth.Authenticate, user: User) -> None:
 
 def _sign_out(authenticator: stauth.Authenticate) -> None:
     _let_upload(False)
+    if cookie := st.session_state.pop("cookie", None):
+        auth.sign_out(ui.ctx(), cookie, datetime.now(UTC))
     authenticator.authentication_controller.logout()
     authenticator.cookie_controller.delete_cookie()
     st.session_state["signed_in"] = None

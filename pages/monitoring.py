@@ -17,9 +17,7 @@ def drift(project: Project) -> None:
     with ui.card(
         st, "Which features moved, when?", "Each window against the rows the champion of that time was trained on"
     ):
-        st.plotly_chart(
-            charts.drift_heatmap(scores), key="heatmap", alt="Drift score over its limit, by feature and window"
-        )
+        ui.chart(charts.drift_heatmap(scores), key="heatmap", alt="Drift score over its limit, by feature and window")
     newest = scores[scores["window_number"] == scores["window_number"].max()]
     with ui.card(st, "How did it change?"):
         worst = newest.sort_values("value", ascending=False)["feature"]
@@ -34,7 +32,7 @@ def drift(project: Project) -> None:
             reference = (
                 rows.span(con, project.id, project.schema, champion.first, champion.last) if champion else current
             )
-        st.plotly_chart(
+        ui.chart(
             charts.distribution(reference[feature], current[feature], name=feature), key="distribution",
             alt=f"Distribution of {feature}: the champion's training rows against the newest window",
         )  # fmt: skip
@@ -56,14 +54,14 @@ def scores_over_time(project: Project) -> None:
         "Is the model still good?",
         "Each window scored before anything was trained on it; hollow: labels still missing",
     ):
-        st.plotly_chart(
+        ui.chart(
             charts.performance(scores[scores["metric"] == metric], label=performance.label(metric)), key="scores",
             alt=f"{performance.label(metric)} by window with its 95 % interval",
         )  # fmt: skip
         newest = scores[scores["window_number"] == scores["window_number"].max()]
         st.dataframe(newest[["metric", "value", "low", "high", "rows", "maturity"]], hide_index=True)
     with ui.card(st, "Are the labels coming?", "Share of each window's labels that have arrived"):
-        st.plotly_chart(charts.label_arrival(scores), key="arrival", alt="Share of labels that have arrived, by window")
+        ui.chart(charts.label_arrival(scores), key="arrival", alt="Share of labels that have arrived, by window")
 
 
 ui.require(Role.VIEWER)

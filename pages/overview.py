@@ -76,9 +76,10 @@ def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
         chart_data=last["value"].tolist() if len(last) > 1 else None, border=True, height="stretch",
         help=f"{performance.label(metric)} of the newest window whose labels are all in.",
     )  # fmt: skip
-    drifting = int(drift.groupby("feature")["drifting"].any().sum()) if len(drift) else None
+    moved = drift[drift["feature"].isin(project.schema.names)]
+    drifting = int(moved.groupby("feature")["drifting"].any().sum()) if len(drift) else None
     grid.metric(
-        "Drifting features", "unknown" if drifting is None else f"{drifting} / {drift['feature'].nunique()}",
+        "Drifting features", "unknown" if drifting is None else f"{drifting} / {len(project.schema.names)}",
         border=True, height="stretch", help="Features past their limit in the newest window.",
     )  # fmt: skip
     grid.metric("Predictions", f"{answered:,}", f"{day:,} in 24 h", delta_color="off", border=True, height="stretch")
@@ -115,10 +116,10 @@ def live(project_id: str) -> None:
             marks = [(e.window_number, e.action, f"{ui.LOOK[e.action][2]} v{e.version}") for e in events
                      if e.window_number is not None]  # fmt: skip
             figure = charts.performance(shown, marks, label=performance.label(metric))
-            st.plotly_chart(figure, key="performance", alt=f"{performance.label(metric)} by window with its interval")
+            ui.chart(figure, key="performance", alt=f"{performance.label(metric)} by window with its interval")
         if not drift.empty:
             st.caption("Features past their drift limit")
-            st.plotly_chart(charts.drift_count(drift), key="drift_count", alt="Number of drifting features by window")
+            ui.chart(charts.drift_count(drift), key="drift_count", alt="Number of drifting features by window")
     with ui.card(right, "What did it do, and why?"):
         for entry in newest:
             ui.entry(entry)

@@ -109,6 +109,11 @@ def link(page: str, label: str, icon: str | None = None) -> None:
     st.page_link(str(HERE / f"{page}.py"), label=label, icon=icon)
 
 
+def chart(figure: Any, *, key: str, alt: str) -> None:
+    """A Plotly figure without the toolbar, described in words for who cannot see it."""
+    st.plotly_chart(figure, key=key, alt=alt, config={"displayModeBar": False})
+
+
 def no_project() -> None:
     st.info("There is no project yet. Play a stream on Overview, or upload your own rows on Data.")
     link("overview", "Overview", ":material/space_dashboard:")

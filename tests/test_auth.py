@@ -124,6 +124,13 @@ def test_a_viewer_can_do_nothing_that_changes_anything(ctx, people):
             verb()
 
 
+def test_a_cookie_that_was_signed_out_stays_out(ctx):
+    assert not auth.is_signed_out(ctx, "cookie")
+    auth.sign_out(ctx, "cookie", NOW)
+    assert auth.is_signed_out(ctx, "cookie")
+    assert not auth.is_signed_out(ctx, "another")
+
+
 def test_the_cookie_key_is_made_once_private_and_never_weak(tmp_path):
     key = auth.cookie_key(tmp_path)
     path = tmp_path / "cookie.key"

@@ -75,3 +75,12 @@ def failures_of(con: DuckDBPyConnection, *, since: datetime, name: str) -> int:
 def password_hashes(con: DuckDBPyConnection) -> dict[str, str]:
     """The bcrypt hash of every user who may sign in."""
     return dict(con.execute("SELECT name, password_hash FROM users WHERE disabled_at IS NULL").fetchall())
+
+
+def sign_out(con: DuckDBPyConnection, cookie_sha256: str, at: datetime) -> None:
+    """Remember that this cookie was signed out."""
+    con.execute("INSERT OR REPLACE INTO signed_out VALUES (?, ?)", [cookie_sha256, at])
+
+
+def is_signed_out(con: DuckDBPyConnection, cookie_sha256: str) -> bool:
+    return bool(con.execute("SELECT count(*) FROM signed_out WHERE sha256 = ?", [cookie_sha256]).fetchall()[0][0])

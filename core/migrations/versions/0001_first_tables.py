@@ -83,6 +83,8 @@ TABLES = {
         created_at TIMESTAMPTZ NOT NULL, disabled_at TIMESTAMPTZ""",
     "sign_ins": """
         name VARCHAR NOT NULL, address VARCHAR NOT NULL, tried_at TIMESTAMPTZ NOT NULL, succeeded BOOLEAN NOT NULL""",
+    # Cookies that were signed out before they ran out: a copy of one opens nothing any more.
+    "signed_out": "sha256 VARCHAR PRIMARY KEY, signed_out_at TIMESTAMPTZ NOT NULL",
     "tokens": """
         id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, role VARCHAR NOT NULL, sha256 VARCHAR NOT NULL,
         created_at TIMESTAMPTZ NOT NULL, created_by VARCHAR NOT NULL, revoked_at TIMESTAMPTZ""",
