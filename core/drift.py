@@ -421,7 +421,11 @@ def check(
     (by weight, when given as a mapping). ``features``: judge only these; without it all but PSEUDO_FEATURES.
     `detectable` is the share of the rows whose shift half of the features would have shown with 80 % power.
 
-    >>> check(reference(old, schema), profile(old_reference, new), budget=0.01).verdict
+    >>> draw = np.random.default_rng(0)
+    >>> schema = Schema((Column("x", Kind.NUMERIC),), "y", Task.REGRESSION)
+    >>> before = reference(pd.DataFrame({"x": draw.normal(size=1000)}), schema)
+    >>> str(check(before, profile(before, pd.DataFrame({"x": draw.normal(1, 1, 500)})), budget=0.01).verdict)
+    'drifting'
     """
     _valid(budget, smallest_shift, metrics)
     chosen = _chosen(reference, features)
