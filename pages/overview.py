@@ -46,7 +46,9 @@ def play_form(user: User) -> None:
 def verdict_of(project: Project) -> None:
     """The newest decision in a sentence, and when the next check is due."""
     with ui.ctx().database.read() as con:
-        newest = decisions.latest(con, project.id, limit=1)
+        newest = decisions.latest(con, project.id, actions=ui.JUDGED, limit=1) or decisions.latest(
+            con, project.id, limit=1
+        )
         running = [run for run in runs.active(ui.ctx(), project.id) if run.job in ("cycle", "retrain")]
     if not newest:
         ui.verdict("gray", "hourglass_empty", "Unknown", "No check has run yet. The first one runs within a minute.")
@@ -101,7 +103,7 @@ def live(project_id: str) -> None:
     with ui.ctx().database.read() as con:
         scores = performances.latest(con, project.id)
         events = decisions.latest(con, project.id, actions=EVENTS, limit=60)
-        newest = decisions.latest(con, project.id, actions=tuple(a for a in Action if a is not Action.WAIT), limit=8)
+        newest = decisions.latest(con, project.id, actions=ui.JUDGED, limit=8)
         drift = decisions.scores(con, project.id, windows=120)
     tiles(project, scores)
     left, right = st.columns([2.1, 1], gap="small")

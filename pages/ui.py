@@ -30,6 +30,9 @@ LOOK = {
 }
 
 
+JUDGED = tuple(action for action in Action if action is not Action.WAIT)
+
+
 def ctx() -> Context:
     return context.current()
 

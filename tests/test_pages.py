@@ -1,13 +1,18 @@
 """Every page opens, on an empty and on a full database, for each role, and for nobody without sign-in."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import context, ingest, loop, projects
 from core.policy import Policy
 from core.records import SYSTEM, Role
+from core.settings import Settings
 from core.sources import SOURCES
-from tests.conftest import NOW
+from tests.conftest import NOW, PASSWORD
 from tests.server import ROOT
 
 PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation")
@@ -97,3 +102,43 @@ def test_the_frame_shows_the_form_first_and_no_page(process):
     test.text_input[1].set_value("wrong password")
     test.button[0].click().run()
     assert [error.value for error in test.error] == ["Wrong name or password"]
+
+
+def test_a_host_that_runs_app_py_as_a_plain_script_gets_the_pages_and_one_scheduler(tmp_path):
+    """In a process of its own, as such a host would: two sessions, one scheduler."""
+    code = (
+        "from streamlit.testing.v1 import AppTest\n"
+        "import sys, threading\n"
+        "for _ in range(2):\n"
+        "    test = AppTest.from_file('app.py', default_timeout=60).run()\n"
+        "    assert not test.exception, test.exception\n"
+        "    print([title.value for title in test.title])\n"
+        "print(sum(thread.name == 'scheduler' for thread in threading.enumerate()))\n"
+        "from jobs import scheduler\n"
+        "from core import context\n"
+        "scheduler.stop(); context.close_current()\n"
+    )
+    env = os.environ | {"CONTINUAL_DATA_DIR": str(tmp_path / "data"), "CONTINUAL_ADMIN_PASSWORD": PASSWORD}
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr[-2000:]
+    said = [line for line in told.stdout.splitlines() if not line.startswith("Invalid token")]  # AppTest's mock cookie
+    assert said == ["['Sign in']", "['Sign in']", "1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("TASK_RETRIES", "many"), ("CONTINUAL_PORT", "0"), ("DISCORD_WEBHOOK_URL", "https://evil/hook-canary")],
+)
+def test_a_bad_setting_stops_the_start_with_one_sentence_that_names_it(tmp_path, name, value):
+    env = os.environ | {"CONTINUAL_DATA_DIR": str(tmp_path / "data"), name: value}
+    told = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 1
+    (line,) = told.stderr.strip().splitlines()
+    assert name in line
+    assert "canary" not in line
+
+
+def test_env_example_names_every_setting():
+    text = (ROOT / "env.example").read_text()
+    for field in Settings.model_fields.values():
+        assert f"\n{field.alias}=" in text, field.alias
