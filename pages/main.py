@@ -67,11 +67,12 @@ def _signed_in(authenticator: stauth.Authenticate, people: dict[str, str]) -> Us
     """Who is signed in, as the database knows them now."""
     try:
         cookie = st.context.cookies.get(COOKIE)
-        fresh = not st.session_state.get("authentication_status") and isinstance(cookie, str)
-        if fresh and auth.is_signed_out(ui.ctx(), cookie):
+        if st.session_state.get("authentication_status") or not isinstance(cookie, str):
+            cookie = None  # signed in by the form, or nothing sent
+        if cookie and auth.is_signed_out(ui.ctx(), cookie):
             st.session_state["logout"] = True  # the browser still sends it; it opens nothing
         authenticator.login(location="unrendered")
-        if fresh and st.session_state.get("authentication_status"):
+        if cookie and st.session_state.get("authentication_status"):
             st.session_state["cookie"] = cookie
     except stauth.LoginError:  # the cookie's user is gone, disabled, or has a new password
         st.session_state["authentication_status"] = None

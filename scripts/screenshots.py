@@ -24,8 +24,9 @@ def main() -> None:
         app = server.start(Path(folder) / "data")
         browser = playwright.chromium.launch(executable_path=found(), args=FLAGS)
         for view, (width, height) in VIEWS.items():
-            scheme = "dark" if view == "dark" else "light"
-            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+            page = browser.new_page(
+                viewport={"width": width, "height": height}, color_scheme="dark" if view == "dark" else "light"
+            )
             page.goto(app.url)
             page.get_by_label("Name").fill("admin")
             page.get_by_label("Password", exact=True).fill(server.PASSWORD)

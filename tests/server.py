@@ -20,7 +20,7 @@ PASSWORD = "correct horse battery"
 class Server:
     """A running app. ``token`` is what it printed at its first start."""
 
-    process: subprocess.Popen
+    process: "subprocess.Popen[bytes]"
     url: str
     data_dir: Path
     log: Path
@@ -33,7 +33,9 @@ class Server:
     def rss(self) -> int:
         """Resident memory in bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
+        found = re.search(r"VmRSS:\s+(\d+)", status)
+        assert found
+        return int(found[1]) * 1024
 
     def kill(self) -> None:
         """Power off: nothing gets a chance to tidy up."""
