@@ -10,14 +10,30 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import pandas as pd
 from duckdb import DuckDBPyConnection
 from loguru import logger
 
-from core import alerting, auth, performance, prediction, projects, reasons, turn
+from core import alerting, auth, drift, performance, prediction, projects, reasons, turn
 from core.context import Context
 from core.errors import Conflict, ContinualError, InvalidInput, NotEnoughRows, NotFound
 from core.policy import Contender, Decision, Evidence, Memory, Policy, Scope, by_hand, decide, took_over
-from core.records import SYSTEM, Action, Alert, ModelVersion, Project, Reason, Role, Severity, User
+from core.records import (
+    SYSTEM,
+    Action,
+    Alert,
+    Column,
+    Kind,
+    ModelVersion,
+    Project,
+    Reason,
+    Role,
+    Schema,
+    Score,
+    Severity,
+    Task,
+    User,
+)
 from core.store import decisions, labels, models, performances, policies
 from core.store.decisions import Entry
 from core.training import Worker
@@ -26,6 +42,7 @@ from core.world import StoreWorld
 MOST_TURNS = 20  # in one cycle; a backlog is worked off in the next ones
 MEASURED_WINDOWS = 400  # the newest ones, whose scores follow their labels
 LOCK_SECONDS = 2.0
+PREDICTION_WINDOWS = 8  # whose answers a window's answers are compared with
 
 SEVERITIES = {
     Action.NOTHING: Severity.OK,
@@ -90,7 +107,8 @@ def _turn(bench: Bench, progress: Progress) -> str:
         entry = _entry(bench, decision, window=number, evidence=seen.evidence, after=after)
         made = decisions.insert(con, entry)
         if seen.check is not None:
-            decisions.insert_scores(con, made, bench.project.id, bench.now, number, seen.check.scores)
+            scores = (*seen.check.scores, *_prediction_drift(bench, number))
+            decisions.insert_scores(con, made, bench.project.id, bench.now, number, scores)
         if decision.action is Action.ROLL_BACK and decision.version is not None:
             _enthrone(con, bench, decision.version, made)
         _tell(con, bench, entry, made)
@@ -100,6 +118,24 @@ def _turn(bench: Bench, progress: Progress) -> str:
     if decision.action is Action.RETRAIN:
         return _carry_out(replace(bench, memory=after), replace(entry, id=made), progress)
     return _sentence(entry)
+
+
+def _prediction_drift(bench: Bench, number: int) -> tuple[Score, ...]:
+    """Whether this window's answers are spread as those of the windows before it; nothing while too few were answered.
+
+    Shown beside the features. No decision hangs on it: a new champion may well answer otherwise, and rightly.
+    """
+    first, last = turn.span(bench.policy, number)
+    regression = bench.project.schema.task is Task.REGRESSION
+    column = Column("prediction", Kind.NUMERIC if regression else Kind.CATEGORICAL)
+    said = pd.Series(bench.world.answers(max(first - PREDICTION_WINDOWS * (last - first), 0), last).labels).dropna()
+    before, now = said.iloc[: first - last], said.iloc[first - last :]
+    if len(before) < 2 * (last - first):
+        return ()
+    reference = drift.reference(before.to_frame("prediction"), Schema((column,), "y", bench.project.schema.task))
+    current = drift.profile(reference, now.to_frame("prediction"))
+    check = drift.check(reference, current, budget=bench.policy.drift_budget, features=("prediction",))
+    return tuple(score for score in check.scores if score.feature == "prediction")
 
 
 def _carry_out(bench: Bench, asked: Entry, progress: Progress) -> str:

@@ -103,6 +103,9 @@ def test_a_row_from_upload_to_alert(ctx, operator, now, outbox):
         ledger = decisions.latest(con, project.id)
         champion = models.reign(con, project.id)
     assert champion.version > reign.version
+    with ctx.database.read() as con:
+        moved = decisions.scores(con, project.id)
+    assert {"x0", "x1", "x2", "prediction"} <= set(moved["feature"])
     retrains = [entry for entry in ledger if entry.action is Action.RETRAIN]
     assert len(retrains) >= 2
     promoted = next(entry for entry in ledger if entry.version == champion.version)
