@@ -17,10 +17,11 @@ class Token:
     created_at: datetime
     created_by: str
     revoked_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 def insert(con: DuckDBPyConnection, token: Token) -> None:
-    con.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?)", list(vars(token).values()))
+    con.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?)", list(vars(token).values()))
 
 
 def get(con: DuckDBPyConnection, id_: str) -> Token | None:

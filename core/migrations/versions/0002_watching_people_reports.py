@@ -22,7 +22,7 @@ TABLES = {
         alert BIGINT NOT NULL, kind VARCHAR NOT NULL, noted_at TIMESTAMPTZ NOT NULL, noted_by VARCHAR NOT NULL,
         until TIMESTAMPTZ""",
     "audit": """
-        id BIGINT PRIMARY KEY, at TIMESTAMPTZ NOT NULL, actor VARCHAR NOT NULL, action VARCHAR NOT NULL,
+        id BIGINT PRIMARY KEY, done_at TIMESTAMPTZ NOT NULL, actor VARCHAR NOT NULL, action VARCHAR NOT NULL,
         subject VARCHAR NOT NULL, detail VARCHAR NOT NULL""",
     "health_samples": """
         sampled_at TIMESTAMPTZ NOT NULL, component VARCHAR NOT NULL, state VARCHAR NOT NULL,
