@@ -1,6 +1,7 @@
 """Reasons as sentences. A reason is stored as a code with parameters (`records.Reason`) and put into words here."""
 
 from core.records import Reason
+from core.words import say
 
 SENTENCES: dict[str, str] = {
     # waiting
@@ -99,14 +100,14 @@ SENTENCES: dict[str, str] = {
 }
 
 
-def sentence(reason: Reason) -> str:
-    """The reason in plain English. An unknown code (a newer release wrote it) is shown with its parameters.
+def sentence(reason: Reason, language: str = "en") -> str:
+    """The reason in plain words. An unknown code (a newer release wrote it) is shown with its parameters.
 
     >>> sentence(Reason("age_fine", {"age": 3, "period": 8}))
     'The champion is 3 windows old; a new one is due after 8.'
     """
     try:
-        return SENTENCES[reason.code].format(**reason.params)
+        return say(SENTENCES[reason.code], language, **reason.params)
     except (KeyError, ValueError, TypeError):
         listed = ", ".join(f"{name} {value}" for name, value in reason.params.items())
         return f"{reason.code.replace('_', ' ')}{': ' if listed else ''}{listed}"

@@ -8,11 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from core import auth, context, projects, reasons, runs
+from core import auth, context, projects, reasons, runs, words
 from core.context import Context
 from core.errors import ContinualError
 from core.policy import Policy
-from core.records import Action, Outcome, Project, Role, User
+from core.records import Action, Outcome, Project, Reason, Role, User
 from core.store.decisions import Entry
 
 HERE = Path(__file__).parent
@@ -35,6 +35,26 @@ JUDGED = tuple(action for action in Action if action is not Action.WAIT)
 
 def ctx() -> Context:
     return context.current()
+
+
+def language() -> str:
+    """The language of this session: as chosen, else as the browser asks for, else English."""
+    chosen = st.session_state.get("language") or (st.context.locale or "en")[:2]
+    return chosen if chosen in words.LANGUAGES else "en"
+
+
+def set_language(language: str) -> None:
+    """Speak this language from the next rerun on."""
+    st.session_state["language"] = language
+
+
+def _(text: str, **params: Any) -> str:
+    """The sentence in the session's language, with its parameters filled in."""
+    return words.say(text, language(), **params)
+
+
+def sentence(reason: Reason) -> str:
+    return reasons.sentence(reason, language())
 
 
 def require(role: Role) -> User:
@@ -101,10 +121,10 @@ def entry(decision: Entry, *, detail: bool = False) -> None:
     version = f" v{decision.version}" if decision.version else ""
     st.markdown(
         f":{color}-badge[:material/{icon}: {word}{version}] :small[[#{decision.id}](/decisions?id={decision.id}) · "
-        f"{ago(decision.decided_at)}]  \n:small[{' '.join(reasons.sentence(reason) for reason in decision.reasons)}]"
+        f"{ago(decision.decided_at)}]  \n:small[{' '.join(sentence(reason) for reason in decision.reasons)}]"
     )
     if detail and decision.nearest_flip:
-        st.caption(reasons.sentence(decision.nearest_flip))
+        st.caption(sentence(decision.nearest_flip))
 
 
 def link(page: str, label: str, icon: str | None = None) -> None:
@@ -154,15 +174,11 @@ def told() -> Iterator[None]:
 
 
 def when(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%d %b %H:%M UTC")
+    return words.when(at, language())
 
 
 def ago(at: datetime) -> str:
-    seconds = int((datetime.now(UTC) - at).total_seconds())
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{max(seconds, 0)} s ago"
+    return words.ago(at, datetime.now(UTC), language())
 
 
 _MARKDOWN = str.maketrans({char: f"\\{char}" for char in r"\`*_{}[]()#+-.!|<>~$:&"})

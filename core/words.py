@@ -1,0 +1,76 @@
+"""Words in the reader's language: English sentences are the keys of gettext catalogues; numbers and dates by Babel.
+
+A sentence is written where it is used, ``say("{rows} rows", language, rows=3)``, and translated in
+``core/locale/<language>.po`` (`make words` adds what is new). Sentences that stand in tables are marked with `mark`.
+"""
+
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from babel.dates import format_datetime, format_timedelta
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+LANGUAGES = {"en": "English", "fr": "Français"}
+LOCALE = Path(__file__).parent / "locale"
+_FRENCH = str.maketrans({",": "\u202f", ".": ","})
+
+
+def mark(text: str) -> str:
+    """The same text: it says that this sentence of a table is to be in the catalogues."""
+    return text
+
+
+def say(text: str, language: str = "en", **params: Any) -> str:
+    """The sentence in this language, with its parameters filled in; in English where it is not translated.
+
+    >>> say("{share:.2f} of {rows} rows", "fr", share=0.125, rows=40)
+    '0,12 of 40 rows'
+    """
+    found = catalogue(language).get(text) or text
+    return _Localised(language).vformat(found, (), params) if params else found
+
+
+@cache
+def catalogue(language: str) -> dict[str, str]:
+    """The translations of a language by their English sentence; none for English."""
+    path = LOCALE / f"{language}.po"
+    if not path.exists():
+        return {}
+    with path.open("rb") as file:
+        return {str(message.id): str(message.string) for message in read_po(file) if message.id and message.string}
+
+
+def number(value: float, language: str = "en", form: str = "#,##0.###") -> str:
+    """The number as the language writes it; ``form`` is a CLDR pattern.
+
+    >>> number(1234.5, "en"), number(0.25, "fr", "0.00")
+    ('1,234.5', '0,25')
+    """
+    return format_decimal(value, format=form, locale=language)
+
+
+def when(at: datetime, language: str = "en") -> str:
+    """Day and time in UTC."""
+    return f"{format_datetime(at.astimezone(UTC), 'd MMM HH:mm', locale=language)} UTC"
+
+
+def ago(at: datetime, now: datetime, language: str = "en") -> str:
+    """How long ago that was."""
+    return format_timedelta(at - now, add_direction=True, locale=language, format="long", threshold=1)
+
+
+class _Localised(Formatter):
+    """Fills braces as `str.format` does; numbers with the language's decimal sign."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        text = super().format_field(value, format_spec)
+        if self.language != "fr" or isinstance(value, bool | str) or not isinstance(value, int | float):
+            return text
+        return text.translate(_FRENCH).replace("%", "\u202f%")
