@@ -3,20 +3,29 @@
 Prequential (Gama, Sebastião & Rodrigues, Machine Learning 2013): each window is answered by the champion of the
 moment before any of its labels may be used; its labels arrive ``label_delay`` windows after it was served. Only the
 warm-up windows are history whose labels are known when the replay begins.
+
+``python -m core.replay FILE --target y --json`` does the same from a shell.
 """
 
+import argparse
+import json
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn import metrics
 
-from core import drift, estimators, turn
-from core.policy import Decision, Evidence, Memory, Policy, decide
-from core.records import Action, Comparison, Reason, Schema
+from core import drift, estimators, reading, reasons, turn
+from core import schema as schemas
+from core.errors import ContinualError, InvalidInput, NotEnoughRows
+from core.policy import PRESETS, Decision, Evidence, Memory, Policy, decide
+from core.records import Action, Comparison, Reason, Schema, Task
 from core.turn import Answers, Span
 
 
@@ -130,7 +139,9 @@ class Replay:
     seconds: float = 0.0
 
     def count(self, action: Action) -> int:
-        return sum(step.action is action for step in self.steps)
+        """How often that was decided after the first model: the first one is trained whatever the policy."""
+        first = next((step.turn for step in self.steps if step.action is Action.RETRAIN), -1)
+        return sum(step.action is action and step.turn > first for step in self.steps)
 
 
 def replay(
@@ -145,9 +156,16 @@ def replay(
     """What ``policy`` would have done with this history, whose labels came ``label_delay`` windows late.
 
     ``features`` has the schema's columns in order of arrival, ``labels`` text or float. Rows that fill no whole window
-    are left out.
+    are left out. Raises NotEnoughRows when nothing is left after the warm-up, InvalidInput.
     """
     windows = len(features) // policy.window_rows
+    if windows <= policy.warm_up_windows:
+        raise NotEnoughRows(
+            f"{len(features):,} rows are {windows} windows of {policy.window_rows:,}; the warm-up alone takes "
+            f"{policy.warm_up_windows}. Bring more rows, or make the window or the warm-up smaller"
+        )
+    if label_delay < 0:
+        raise InvalidInput(f"The label delay is {label_delay} windows; it must be 0 or more")
     number = np.arange(len(features)) // policy.window_rows
     usable = np.where(number < policy.warm_up_windows, policy.warm_up_windows - 1, number + label_delay)
     return _play(History(features, labels, schema, usable), labels, policy, windows, seed)
@@ -206,3 +224,147 @@ def _step(number: int, decision: Decision, evidence: Evidence, memory: Memory) -
         memory,
         memory.champion.version if memory.champion else None,
     )
+
+
+# ---- scores --------------------------------------------------------------------------------------
+def scores(played: Replay, schema: Schema) -> dict[str, float | None]:
+    """accuracy, kappa and auc, or mae and rmse, of what was answered before its label was usable.
+
+    ``auc`` is the mean over the windows that hold all classes (one against the rest, where they are more than two).
+    """
+    known = _answered(played)
+    truth, said = played.labels[known], played.answers.labels[known]
+    if schema.task is Task.REGRESSION:
+        off = truth.astype(np.float64) - said.astype(np.float64)
+        return {"mae": float(np.abs(off).mean()), "rmse": float(np.sqrt((off**2).mean()))}
+    truth, said = truth.astype(str), said.astype(str)
+    return {
+        "accuracy": float((truth == said).mean()),
+        "kappa": float(metrics.cohen_kappa_score(truth, said, labels=list(schema.classes))),
+        "auc": _auc(played, known, schema),
+    }
+
+
+def _answered(played: Replay) -> NDArray[np.bool_]:
+    """The rows that have both an answer and a label."""
+    return ~(pd.isna(played.labels) | pd.isna(played.answers.labels))
+
+
+def _auc(played: Replay, known: NDArray[np.bool_], schema: Schema) -> float | None:
+    probabilities, found = played.answers.probabilities, []
+    assert probabilities is not None
+    for first in range(0, len(known), played.window_rows):
+        rows = np.flatnonzero(known[first : first + played.window_rows]) + first
+        truth = played.labels[rows].astype(str)
+        if len(np.unique(truth)) < len(schema.classes):
+            continue
+        values = probabilities[rows]
+        if len(schema.classes) == 2:
+            found.append(metrics.roc_auc_score(truth == schema.classes[1], values[:, 1]))
+        else:
+            found.append(metrics.roc_auc_score(truth, values, multi_class="ovr", labels=list(schema.classes)))
+    return float(np.mean(found)) if found else None
+
+
+# ---- the command ---------------------------------------------------------------------------------
+def as_json(played: Replay, schema: Schema) -> dict[str, Any]:
+    """What the command prints."""
+    return {
+        "rows": played.rows,
+        "windows": len(played.losses),
+        "scored_rows": int(_answered(played).sum()),
+        "score": scores(played, schema),
+        "retrains": played.count(Action.RETRAIN),
+        "promotions": played.count(Action.PROMOTE),
+        "rollbacks": played.count(Action.ROLL_BACK),
+        "fit_seconds": round(played.fit_seconds, 3),
+        "seconds": round(played.seconds, 3),
+        "decisions": [_told(step) for step in played.steps],
+    }
+
+
+def _told(step: Step) -> dict[str, Any]:
+    return {
+        "turn": step.turn,
+        "action": step.action.value,
+        "why": [reasons.sentence(reason) for reason in step.reasons],
+        "reasons": [asdict(reason) for reason in step.reasons],
+        "nearest_flip": asdict(step.nearest_flip) if step.nearest_flip else None,
+        "version": step.version,
+        "champion": step.champion,
+        "comparison": asdict(step.comparison) if step.comparison else None,
+    }
+
+
+def read(path: str, target: str, order: str | None) -> tuple[pd.DataFrame, "pd.Series[Any]", Schema]:
+    """Features, labels and schema of a CSV or Parquet file, in the order of arrival. Raises ContinualError."""
+    if not Path(path).is_file():
+        raise InvalidInput(f"There is no file {path!r}. Give the path of a CSV or Parquet file")
+    frame = pd.concat(reading.frames(path, Path(path).name, max_bytes=1 << 50), ignore_index=True)
+    if order is not None:
+        if order not in frame:
+            raise InvalidInput(
+                f"{Path(path).name} has no column {order!r} to order by. It has: {', '.join(map(str, frame))}"
+            )
+        frame = frame.sort_values(order, kind="stable", ignore_index=True).drop(columns=order)
+    schema = schemas.infer(frame, target=target).schema
+    conformed = schemas.conform(frame, schema, with_target="required")
+    assert conformed.labels is not None
+    return conformed.features, conformed.labels, schema
+
+
+def _policy(given: argparse.Namespace) -> Policy:
+    """The preset or the policy file, with what the command line says on top."""
+    if given.policy_file:
+        try:
+            chosen = Policy.from_json(Path(given.policy_file).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InvalidInput(f"{given.policy_file!r} cannot be read ({error.strerror})") from None
+    else:
+        chosen = PRESETS[given.policy]
+    said = {"estimator": given.estimator, "window_rows": given.window, "warm_up_windows": given.warm_up}
+    return replace(chosen, **{name: value for name, value in said.items() if value is not None})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0, or 2 when the history or the policy cannot be used."""
+    parser = argparse.ArgumentParser(
+        "python -m core.replay", description="What a policy would have done with a history, window by window."
+    )
+    parser.add_argument("file", help="CSV or Parquet file with features and labels")
+    parser.add_argument("--target", required=True, help="column with the labels")
+    parser.add_argument("--order", help="column to order the rows by (default: as they stand in the file)")
+    parser.add_argument("--policy", choices=list(PRESETS), default="balanced")
+    parser.add_argument("--policy-file", help="a policy as JSON, instead of a preset")
+    parser.add_argument("--estimator", choices=["auto", *estimators.ESTIMATORS], help="default: as the policy says")
+    parser.add_argument("--window", type=int, help="rows a window (500)")
+    parser.add_argument("--warm-up", type=int, help="windows before the first model (8)")
+    parser.add_argument("--label-delay", type=int, default=0, help="windows until labels come (0)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args(arguments)
+    try:
+        policy = _policy(given)
+        features, labels, schema = read(given.file, given.target, given.order)
+        played = replay(features, labels, schema, policy, label_delay=given.label_delay, seed=given.seed)
+    except ContinualError as error:
+        sys.stdout.write(json.dumps({"error": str(error)}) + "\n" if given.json else "")
+        sys.stderr.write("" if given.json else f"{error}\n")
+        return 2
+    sys.stdout.write((json.dumps(as_json(played, schema)) if given.json else in_words(played, schema)) + "\n")
+    return 0
+
+
+def in_words(played: Replay, schema: Schema) -> str:
+    """What was done, a line each, and how it ended."""
+    lines = [
+        f"{step.turn:>5}  {step.action.value:<10} {' '.join(reasons.sentence(reason) for reason in step.reasons)}"
+        for step in played.steps
+        if step.action not in (Action.WAIT, Action.NOTHING)
+    ]
+    score = ", ".join(f"{name} {value:.4g}" for name, value in scores(played, schema).items() if value is not None)
+    return "\n".join([*lines, f"{score}; {played.count(Action.RETRAIN)} retrains in {len(played.losses)} windows"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
