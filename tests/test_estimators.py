@@ -8,6 +8,7 @@ import skops.io
 from core import estimators
 from core.errors import InvalidInput
 from core.estimators import memories
+from core.estimators.time_parts import TimeParts
 from core.records import Column, Kind, Schema, Task
 
 FEATURES = (
@@ -151,3 +152,18 @@ def test_a_class_that_only_old_rows_hold_is_still_known():
     pipeline = estimators.build("auto", BINARY, 0).fit(train, labels)
     assert list(pipeline.classes_) == ["no", "yes"]
     assert pipeline.predict_proba(train).shape == (4000, 2)
+
+
+def test_a_part_of_a_date_is_used_once_it_has_come_round_twice():
+    quarter = pd.DataFrame({"at": pd.date_range("2026-01-01", periods=24 * 90, freq="h", tz="UTC")})
+    three_years = pd.DataFrame({"at": pd.date_range("2023-01-01", periods=365 * 3, freq="D", tz="UTC")})
+    assert TimeParts().fit(quarter).get_feature_names_out().tolist() == ["at_hour", "at_weekday"]
+    assert TimeParts().fit(three_years).get_feature_names_out().tolist() == ["at_hour", "at_weekday", "at_day_of_year"]
+    assert TimeParts().fit(quarter).transform(quarter.iloc[26:27]).tolist() == [[2.0, 4.0]]
+
+
+def test_times_that_have_not_come_round_are_no_column_of_their_own_and_missing_ones_stay_missing():
+    moment = pd.DataFrame({"at": pd.to_datetime(["2026-01-01", None], utc=True)})
+    assert TimeParts().fit(moment).transform(moment).tolist() == [[0.0], [0.0]]
+    days = pd.DataFrame({"at": pd.date_range("2026-01-01", periods=100, freq="D", tz="UTC")})
+    assert np.isnan(TimeParts().fit(days).transform(moment)[1]).all()

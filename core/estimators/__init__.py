@@ -18,12 +18,17 @@ from core.records import Schema
 
 @dataclass(frozen=True)
 class Estimator:
-    """A kind of model: what it is called, in words, and how to build one."""
+    """A kind of model: what it is called, in words, and how to build one.
+
+    ``yardstick`` builds a light one of the kind: fitted on the newest rows it tells what a fresh model would do, and
+    never serves.
+    """
 
     name: str
     label: str
     description: str
     build: Callable[[Schema, int], Pipeline]
+    yardstick: Callable[[Schema, int], Pipeline]
 
 
 ESTIMATORS: dict[str, Estimator] = {
@@ -32,12 +37,14 @@ ESTIMATORS: dict[str, Estimator] = {
         "Gradient boosting",
         "Many small trees, each mending the errors of those before, with long and short memories mixed.",
         hist_gradient_boosting.build,
+        hist_gradient_boosting.yardstick,
     ),
     "logistic": Estimator(
         "logistic",
         "Logistic regression",
-        "A weighted sum of the features (ridge regression for numbers). Quick, plain, needs few rows.",
+        "A weighted sum of the features (ridge regression for numbers), with long and short memories mixed. Quick, plain, needs few rows.",
         logistic.build,
+        logistic.yardstick,
     ),
 }
 
@@ -68,3 +75,8 @@ def resolve(name: str) -> str:
 def build(name: str, schema: Schema, seed: int) -> Pipeline:
     """An unfitted pipeline for the schema. Raises InvalidInput for an estimator that does not exist."""
     return ESTIMATORS[resolve(name)].build(schema, seed)
+
+
+def yardstick(name: str, schema: Schema, seed: int) -> Pipeline:
+    """An unfitted light pipeline of the same kind. Raises InvalidInput for an estimator that does not exist."""
+    return ESTIMATORS[resolve(name)].yardstick(schema, seed)
