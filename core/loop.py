@@ -6,7 +6,7 @@ leaves a decision that is owed, and the next cycle carries it out.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -36,7 +36,7 @@ from core.records import (
 )
 from core.store import decisions, labels, models, performances, policies
 from core.store.decisions import Entry
-from core.training import Worker
+from core.training import Worker, worker_process
 from core.world import StoreWorld
 
 MOST_TURNS = 20  # in one cycle; a backlog is worked off in the next ones
@@ -77,7 +77,7 @@ class Bench:
 # ---- the cycle -----------------------------------------------------------------------------------
 def run_cycle(ctx: Context, project: Project, now: datetime, progress: Progress = ignore) -> str:
     """One cycle of the project: every window that has filled up is judged, in order. Returns what happened."""
-    with _alone(ctx, project, wait_seconds=0.0), closing(Worker()) as hand:
+    with _alone(ctx, project, wait_seconds=0.0), worker_process() as hand:
         ctx.log.flush()
         bench = _bench(ctx, project, now, hand, progress)
         told = [_carry_out(bench, owed, progress)] if (owed := _owed(bench)) else []
@@ -224,7 +224,7 @@ def retrain(
     Raises NotEnoughRows while no window has its labels, TrainingFailed when the worker brought nothing back.
     """
     auth.require(ctx, user, Role.OPERATOR)
-    with _alone(ctx, project, wait_seconds=ctx.settings.fit_seconds), closing(Worker()) as hand:
+    with _alone(ctx, project, wait_seconds=ctx.settings.fit_seconds), worker_process() as hand:
         ctx.log.flush()
         _judge(_bench(ctx, project, now, hand, progress), progress)
         bench = _bench(ctx, project, now, hand, progress)
@@ -287,7 +287,7 @@ def _change(
 
 
 def _contender(bench: Bench, model: ModelVersion) -> Contender:
-    known = (bench.memory.previous, bench.memory.twin, bench.memory.challenger)
+    known = (bench.memory.previous, bench.memory.challenger)
     found = next((contender for contender in known if contender and contender.version == model.version), None)
     return found or Contender(model.version, Scope.ALL, model.last, bench.memory.next_window)
 

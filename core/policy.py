@@ -37,7 +37,7 @@ class Scope(StrEnum):
     ALL = "all"
     SLIDING = "sliding"  # the newest `sliding_windows`
     SINCE_CHANGE = "since_change"  # since the champion's loss last jumped
-    BEST = "best"  # all and sliding side by side, served by measured loss
+    BEST = "best"  # of these, whichever does best on the newest labelled window
 
 
 class Approval(StrEnum):
@@ -61,11 +61,11 @@ class _Stored:
 class Policy(_Stored):
     """How a project judges. A *window* is ``window_rows`` rows; ages, periods and cool-downs are counted in windows.
 
-    A window is judged once ``mature_share`` of its labels have arrived. ``price`` is what a retrain may cost in units
-    of (relative loss x windows): 0.25 means that a retrain is worth it once staleness has cost a quarter of a window's
-    loss; ``period`` sets a fixed timetable instead (None: by price). ``after_labels`` retrains after so many new
-    labels. ``quorum`` is how many triggers must agree. ``most_retrains`` is the share of windows that may end in a
-    retrain in the long run. Levels are error rates: ``performance_level`` a window, ``gate_level`` a challenge,
+    A window is judged once ``mature_share`` of its labels have arrived. ``price`` is what a retrain costs, in units of
+    (relative loss x windows): 0.2 means that one is worth it once staleness has cost a fifth of a window's loss.
+    ``growth`` retrains once there are so many times the labelled rows that the champion learned from, ``period`` after
+    so many windows, ``after_labels`` after so many new labels. ``quorum`` is how many triggers must agree.
+    ``most_retrains`` is the share of windows that may end in a retrain in the long run. Levels are error rates: ``performance_level`` a window, ``gate_level`` a challenge,
     ``rollback_level`` a reign, ``drift_budget`` a check. ``blocks`` names the sanity checks (`core.gate.SANITY`) that
     hold a challenger back; the others are only told.
     """
@@ -77,7 +77,7 @@ class Policy(_Stored):
     warm_up_windows: int = 8
     mature_share: float = 0.8
     # what is trained
-    scope: Scope = Scope.BEST
+    scope: Scope = Scope.ALL
     sliding_windows: int | None = None  # None: as many as the warm-up
     most_rows: int = 30_000
     # when
@@ -86,10 +86,10 @@ class Policy(_Stored):
     performance_level: float = 0.001
     performance_margin: float = 0.05
     performance_checks: int = 1
-    on_age: bool = True
-    price: float = 0.25
+    on_staleness: bool = True
+    price: float = 0.2
+    growth: float | None = 1.6
     period: int | None = None
-    longest_period: int = 12
     on_drift: bool = False
     drift_budget: float = 0.01
     drift_checks: int = 3
@@ -147,12 +147,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "performance_margin": (0.0, 10.0),
     "performance_checks": (1, 100),
     "price": (0.001, 1000.0),
+    "growth": (1.01, 1000.0),
     "period": (1, 10_000),
-    "longest_period": (1, 10_000),
     "drift_budget": (1e-6, 0.5),
     "drift_checks": (1, 100),
     "after_labels": (1, 100_000_000),
-    "quorum": (1, 4),
+    "quorum": (1, 6),
     "cool_down": (0, 10_000),
     "most_retrains": (0.001, 1.0),
     "gate_level": (1e-9, 0.5),
@@ -166,8 +166,8 @@ PRESETS: dict[str, Policy] = {
         Policy(),
         Policy(
             name="careful",
-            price=1.0,
-            longest_period=24,
+            price=0.5,
+            growth=2.0,
             performance_checks=2,
             most_retrains=0.1,
             cool_down=2,
@@ -175,11 +175,11 @@ PRESETS: dict[str, Policy] = {
             gate_level=0.05,
             blocks=("answers_missing", "worse_than_trivial", "slice_worse", "calibration_worse", "forgets"),
         ),
-        Policy(name="eager", price=0.1, longest_period=8, performance_level=0.01, most_retrains=0.5),
+        Policy(name="eager", price=0.1, growth=1.25, performance_level=0.01, most_retrains=0.5),
         Policy(name="never", retrains=False, rollback_level=0.0),
         Policy(
-            name="always", on_performance=False, period=1, most_retrains=1.0, cool_down=0, gate="none",
-            rollback_level=0.0,
+            name="always", on_performance=False, on_staleness=False, growth=None, period=1, most_retrains=1.0,
+            cool_down=0, gate="none", rollback_level=0.0,
         ),
     )
 }  # fmt: skip
@@ -201,12 +201,15 @@ class VersionLoss:
 class Judged:
     """A window whose labels have become mature: ``rows`` of them, and what each version in view lost on them.
 
-    ``skill`` is how surely the champion's answers go with the labels at all, in standard errors (`core.gate.skill`).
+    ``yardstick`` are the block mean losses of a light model that was trained on the newest labelled windows before this
+    one, and of nothing else: what the newest rows alone could have taught. ``skill`` is how surely the champion's answers
+    go with the labels at all, in standard errors (`core.gate.skill`).
     """
 
     window: int
     rows: int
     losses: tuple[VersionLoss, ...] = ()
+    yardstick: tuple[float, ...] = ()
     skill: float | None = None
 
     def of(self, version: int | None) -> VersionLoss | None:
@@ -250,16 +253,16 @@ class Memory(_Stored):
 
     ``labelled`` are the windows to train on, ``pending`` those whose labels are not mature, ``quarantined`` those set
     aside for good. ``baseline`` are the champion's losses on its first windows (the one it was compared on, and those
-    without a breach), ``limit`` what its newest window was held to; ``ahead`` what its predecessor
-    was better by, ``trial`` what the challenger is, on windows that neither was trained on. ``loss`` is the
-    champion's own mean loss on those of its predecessor, ``trend`` the weighted sum and weight of the staleness
-    measured in earlier reigns (relative loss a window of age), ``twin_lead`` the relative loss advantages of sliding
-    over all. ``credit`` is how many retrains the budget allows now, ``owed`` why one was decided but not carried out.
+    without a breach), ``limit`` what its newest window was held to; ``ahead`` what its predecessor was better by,
+    ``trial`` what the challenger is, on windows that neither was trained on. ``learned`` are the windows that the newest
+    challenger could learn from. ``stale`` is what the champion's staleness
+    has cost so far, in relative loss x windows, and ``handicaps`` what fresh models lost more than their yardsticks did
+    on the same rows (see `staleness`). ``credit`` is how many retrains the budget allows now, ``owed`` why one was
+    decided but not carried out.
     """
 
     champion: Contender | None = None
     previous: Contender | None = None
-    twin: Contender | None = None
     challenger: Contender | None = None
     awaiting: bool = False  # the challenger waits for a person
     trial: Tally = field(default_factory=Tally)
@@ -275,16 +278,15 @@ class Memory(_Stored):
     changed: int = 0
     labels: int = 0
     labels_then: int = 0
+    learned: int = 0
     baseline: Tally = field(default_factory=Tally)
     limit: float | None = None
     ahead: Tally = field(default_factory=Tally)
-    loss: float = 0.0
-    trend: tuple[float, float] = (0.0, 0.0)
-    twin_lead: tuple[float, ...] = ()
+    stale: float = 0.0
+    handicaps: tuple[float, ...] = ()
     credit: float = 0.6
     drifts: int = 0
     breaches: int = 0
-    hurry: bool = False
     owed: tuple[Reason, ...] = ()
 
 
@@ -303,11 +305,9 @@ class Decision:
 
 # ---- deciding ----------------------------------------------------------------------------------
 BASELINE_WINDOWS = 3  # at most so many tell what is normal for a champion
-FOLLOW_UP = 2  # windows to the next retrain after an emergency
-SUPPOSED_PERIOD, SUPPOSED_WEIGHT = 6, 3.0  # before staleness has been measured for long, in windows
-FORGETTING = 0.5  # of the staleness measured in earlier reigns, a reign
-TWIN_MEMORY = 40  # windows
+HANDICAPS = 8  # so many fresh models are remembered
 URGENT_CREDIT = -0.5  # an emergency may run ahead of the budget
+CREDIT_PER_PRICE = 0.1  # and so may staleness, by so much for each time that its price has been paid in vain
 MOST_CREDIT = 3.0  # retrains that may be saved up
 LONGEST_TRIAL = 8  # windows
 NO_SKILL, CLEAR_SKILL = 3.0, 8.0  # standard errors
@@ -318,13 +318,15 @@ Outcome = tuple["Decision", Memory]
 
 @dataclass(frozen=True)
 class Signal:
-    """One trigger's vote. ``distance`` (0 and up) tells how far it was from voting otherwise, in relative terms."""
+    """One trigger's vote. ``distance`` (0 and up) tells how far it was from voting otherwise, in relative terms;
+    ``credit`` is the least that must be left of the budget for a retrain on its account.
+    """
 
     fired: bool
     reason: Reason
     flip: Reason
     distance: float
-    urgent: bool = False
+    credit: float = 1.0
 
 
 def decide(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
@@ -435,18 +437,38 @@ def _note_losses(policy: Policy, judged: Judged, memory: Memory) -> Memory:
         if breached or memory.baseline.looks >= BASELINE_WINDOWS
         else memory.baseline.plus(champion.blocks),
     )
+    if judged.yardstick:
+        noted = replace(noted, stale=staleness(memory, champion.mean, _mean(judged.yardstick)))
     if memory.previous and (before := judged.of(memory.previous.version)):
-        looks = noted.ahead.looks
-        loss = (noted.loss * looks + champion.mean) / (looks + 1)
-        noted = replace(noted, ahead=noted.ahead.plus(_gains(champion, before)), loss=loss)
+        noted = replace(noted, ahead=noted.ahead.plus(_gains(champion, before)))
     if memory.challenger and (challenger := judged.of(memory.challenger.version)):
         trial = noted.trial.plus(_gains(champion, challenger))
         noted = replace(noted, trial=trial, trial_rows=noted.trial_rows + judged.rows)
-    if memory.twin and (twin := judged.of(memory.twin.version)):
-        whole, sliding = (champion, twin) if memory.twin.scope == Scope.SLIDING else (twin, champion)
-        lead = 2 * (whole.mean - sliding.mean) / max(whole.mean + sliding.mean, 1e-12)
-        noted = replace(noted, twin_lead=(*noted.twin_lead, lead)[-TWIN_MEMORY:])
     return noted
+
+
+def staleness(memory: Memory, champion: float, yardstick: float) -> float:
+    """What staleness has cost the champion after one more window, in relative loss x windows; 0 and up.
+
+    A fresh model of the champion's kind would be better than its yardstick by a handicap, known from those that were
+    compared when they were new. What the champion falls short of that is summed up window by window and starts anew at
+    0, as in Page's cumulative sum (Biometrika 1954).
+    """
+    handicap = _mean(memory.handicaps) if memory.handicaps else 0.0
+    return max(0.0, memory.stale + excess(champion, yardstick) - handicap)
+
+
+def excess(loss: float, other: float) -> float:
+    """How much larger the first loss is, relative to the mean of both: -2 to 2.
+
+    >>> excess(0.3, 0.2)
+    0.4
+    """
+    return round(2 * (loss - other) / max(loss + other, 1e-12), 9)
+
+
+def _mean(values: tuple[float, ...]) -> float:
+    return sum(values) / len(values)
 
 
 def _gains(champion: VersionLoss, rival: VersionLoss) -> list[float]:
@@ -565,7 +587,7 @@ def _vote(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
         reasons = (*(signal.reason for signal in signals), *_about_drift(evidence))
         return Decision(Action.NOTHING, reasons, _flip_of(signals, policy.quorum - len(fired), fired=False)), memory
     why = tuple(signal.reason for signal in fired)
-    if held := _held(policy, evidence, memory, urgent=any(signal.urgent for signal in fired)):
+    if held := _held(policy, evidence, memory, min(signal.credit for signal in fired)):
         obstacle, windows = held
         later = Reason("flip_age_reached", {"windows": windows})
         return Decision(Action.NOTHING, (obstacle, *why), later), memory
@@ -573,14 +595,13 @@ def _vote(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
     return Decision(Action.RETRAIN, why, flip), replace(memory, owed=why)
 
 
-def _held(policy: Policy, evidence: Evidence, memory: Memory, *, urgent: bool) -> tuple[Reason, int] | None:
-    """Why a retrain that the triggers ask for must wait, and for how many windows."""
+def _held(policy: Policy, evidence: Evidence, memory: Memory, needed: float) -> tuple[Reason, int] | None:
+    """Why a retrain that the triggers ask for must wait, and for how many windows; ``needed`` is the least credit."""
     since = evidence.turn - memory.challenged if memory.challenged is not None else policy.cool_down
     if since < policy.cool_down:
         return Reason("cooling_down", {"age": since, "needed": policy.cool_down}), policy.cool_down - since
-    if memory.challenger and not memory.awaiting and not urgent:
+    if memory.challenger and not memory.awaiting and needed >= 1.0:
         return Reason("on_trial", {"version": memory.challenger.version, "windows": memory.trial.looks}), LONGEST_TRIAL
-    needed = URGENT_CREDIT if urgent else 1.0
     if memory.credit < needed - 1e-9:
         windows = math.ceil((needed - memory.credit) / policy.most_retrains - 1e-9)
         return Reason("budget_spent", {"share": policy.most_retrains, "windows": windows}), windows
@@ -636,58 +657,48 @@ def _performance(policy: Policy, evidence: Evidence, memory: Memory) -> Signal |
         Reason("performance_fell" if fired else "performance_low" if above else "healthy", reason),
         Reason("flip_loss_below" if above else "flip_loss_above", {**seen, "needed": limit}),
         abs(loss.mean - limit) / max(limit, 1e-12),
-        urgent=True,
+        credit=URGENT_CREDIT,
     )
 
 
-def _age(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
-    if not policy.on_age or memory.challenged is None:
+def _staleness(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
+    if not policy.on_staleness:
         return None
-    due, age = period(policy, memory), evidence.turn - memory.challenged
+    fired = memory.stale >= policy.price
+    params = {"seen": memory.stale, "needed": policy.price}
+    return Signal(
+        fired,
+        Reason("stale" if fired else "fresh", params),
+        Reason("flip_fresh" if fired else "flip_stale", params),
+        abs(memory.stale - policy.price) / policy.price,
+        1.0 - CREDIT_PER_PRICE * (memory.stale / policy.price - 1.0),
+    )
+
+
+def _growth(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
+    """More rows make a better model even of a world that stands still; by how much goes with their logarithm."""
+    if policy.growth is None or not memory.learned:
+        return None
+    most = max(1, policy.most_rows // policy.window_rows)
+    now, needed = min(len(memory.labelled), most), math.ceil(policy.growth * memory.learned - 1e-9)
+    fired = now >= needed
+    params = {"seen": now, "before": memory.learned, "needed": needed}
+    flip = Reason("flip_labels", {"seen": now, "needed": needed - 1 if fired else needed})
+    return Signal(fired, Reason("grown" if fired else "not_grown", params), flip, abs(now - needed + fired) / needed)
+
+
+def _period(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
+    if policy.period is None or memory.challenged is None:
+        return None
+    due, age = policy.period, evidence.turn - memory.challenged
     fired = age >= due
-    code = ("follow_up" if memory.hurry and due == FOLLOW_UP else "old_enough") if fired else "age_fine"
     flip = (
         Reason("flip_younger", {"seen": age, "needed": due - 1})
         if fired
         else Reason("flip_age_reached", {"windows": due - age, "seen": age, "needed": due})
     )
     distance = (age - due + 1) / due if fired else (due - age) / due
-    return Signal(fired, Reason(code, {"age": age, "period": due}), flip, distance)
-
-
-def period(policy: Policy, memory: Memory) -> int:
-    """Windows from one retrain to the next: the square-root law of stock-keeping.
-
-    A model that grows stale by a share ``s`` of its loss each window costs ``s p^2 / 2`` over ``p`` windows; with the
-    price of a retrain the cost a window is least at ``p = sqrt(2 price / s)`` (Harris, Factory 1913). ``s`` is measured
-    by the predecessors in the shadow, and starts from a period of `SUPPOSED_PERIOD` windows.
-    """
-    if policy.period is not None:
-        return policy.period
-    weighted, weight = staleness(memory)
-    supposed = 2 * policy.price / SUPPOSED_PERIOD**2
-    slope = (weighted + SUPPOSED_WEIGHT * supposed) / (weight + SUPPOSED_WEIGHT)
-    slowest = 2 * policy.price / policy.longest_period**2
-    due = FOLLOW_UP if weight == 0 else round(math.sqrt(2 * policy.price / max(slope, slowest)))
-    due = min(max(due, 1), policy.longest_period)
-    return min(due, FOLLOW_UP) if memory.hurry else due
-
-
-def staleness(memory: Memory) -> tuple[float, float]:
-    """(weighted sum, weight) of the relative loss that one window of age costs, over this reign and earlier ones.
-
-    What the predecessor lost more than the champion, by window of the gap between their births; shrunk by its
-    signal-to-noise ratio, since a difference of chance is no staleness.
-    """
-    total, weight = memory.trend
-    if not (memory.ahead.looks and memory.champion and memory.previous and memory.loss > 0):
-        return total, weight
-    gain, error = -memory.ahead.mean, memory.ahead.error
-    sure = gain**2 / (gain**2 + error**2) if error > 0 else float(gain != 0)
-    gap = max(1, memory.champion.born - memory.previous.born)
-    windows = memory.ahead.looks
-    slope = sure * gain / memory.loss / gap
-    return FORGETTING * total + slope * windows, FORGETTING * weight + windows
+    return Signal(fired, Reason("old_enough" if fired else "age_fine", {"age": age, "period": due}), flip, distance)
 
 
 def _drift(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
@@ -713,44 +724,33 @@ def _labels(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None
     return Signal(fired, reason, flip, abs(new - needed) / policy.after_labels)
 
 
-TRIGGERS = (_performance, _age, _drift, _labels)
+TRIGGERS = (_performance, _staleness, _growth, _period, _drift, _labels)
 
 
 # ---- successions -------------------------------------------------------------------------------
 def took_over(
-    memory: Memory,
-    contender: Contender,
-    turn: int,
-    *,
-    twin: Contender | None = None,
-    hurry: bool | None = None,
-    forget: bool = False,
-    baseline: Tally | None = None,
+    memory: Memory, contender: Contender, turn: int, *, forget: bool = False, baseline: Tally | None = None
 ) -> Memory:
     """The memory after ``contender`` became champion at ``turn``: its predecessor goes into the shadow.
 
     Also for what a person does: promote a version by hand, or go back to an older one. ``forget``: whoever goes has
     been found worse and is not watched any longer. ``baseline`` is what its loss was where it was compared.
-    """  # fmt: skip
+    """
     going = None if forget or memory.champion == contender else memory.champion
     return replace(
         memory,
         champion=contender,
         previous=going,
-        twin=twin,
         challenger=None,
         awaiting=False,
         trial=Tally(),
         trial_rows=0,
         crowned=turn,
-        # after an emergency, what was normal before it stays the measure
-        baseline=memory.baseline if hurry else baseline or Tally(),
+        baseline=baseline or Tally(),
         ahead=Tally(),
-        loss=0.0,
-        trend=staleness(memory),
+        stale=0.0,
         breaches=0,
         drifts=0,
-        hurry=memory.hurry if hurry is None else hurry,
         owed=(),
     )
 

@@ -15,7 +15,9 @@ SENTENCES: dict[str, str] = {
     "old_enough": "The champion is {age} windows old; a new one is due every {period}.",
     "drift_lasted": "The inputs have drifted in {checks} checks in a row: {features}.",
     "labels_came": "{labels} new labels have come since the champion was trained; {needed} were asked for.",
-    "follow_up": "The last retrain was an emergency: it is followed up after {period} windows.",
+    "stale": "Measured against light models of the newest rows, staleness has cost the champion {seen:.0%} of a window's"
+    " loss; a retrain is worth {needed:.0%}.",
+    "grown": "{seen} windows have their labels; the champion could learn from {before} (a new one is due at {needed}).",
     "asked_by_hand": "{user} asked for it: {why}",
     "promoted_by_hand": "{user} made version {version} the champion: {why}",
     "rolled_back_by_hand": "{user} went back to version {version}: {why}",
@@ -23,6 +25,9 @@ SENTENCES: dict[str, str] = {
     # why nothing is done
     "healthy": "The {metric} in window {window} is {seen:.4g}, within the {limit:.4g} that chance explains.",
     "measuring": "There is nothing yet to compare the loss in window {window} with.",
+    "fresh": "Measured against light models of the newest rows, staleness has cost the champion {seen:.0%} of a window's"
+    " loss; a retrain is worth {needed:.0%}.",
+    "not_grown": "{seen} windows have their labels; a model that learns from more of them is due at {needed}.",
     "age_fine": "The champion is {age} windows old; a new one is due after {period}.",
     "no_new_labels": "No labelled window has come since the champion was trained.",
     "cooling_down": "The last challenge was {age} windows ago; the next may start after {needed}.",
@@ -81,6 +86,9 @@ SENTENCES: dict[str, str] = {
     "flip_loss_below": "It would have been left alone, had its {metric} in window {window} been {needed:.4g} or"
     " less (it was {seen:.4g}).",
     "flip_age_reached": "It would have been retrained {windows} windows later.",
+    "flip_stale": "It would have been retrained, had staleness cost {needed:.0%} of a window's loss (it was {seen:.0%}).",
+    "flip_fresh": "It would have been left alone, had staleness cost less than {needed:.0%} of a window's loss (it was"
+    " {seen:.0%}).",
     "flip_younger": "It would have been left alone, had the champion been at most {needed} windows old"
     " (it was {seen}).",
     "flip_drift_lasts": "It would have been retrained, had the drift been seen in {needed} checks in a row"

@@ -69,7 +69,10 @@ class History:
         return Answers(self._answers[first:last], probabilities)
 
     def predict(self, version: int, first: int, last: int) -> Answers:
-        model, rows = self._models[version - 1], self.rows(first, last)
+        return self._said(self._models[version - 1], first, last)
+
+    def _said(self, model: Any, first: int, last: int) -> Answers:
+        rows = self.rows(first, last)
         if not self.schema.task.is_classification:
             return Answers(model.predict(rows).astype(np.float64))
         probabilities = np.zeros((len(rows), len(self.schema.classes)))
@@ -77,15 +80,23 @@ class History:
         return Answers(np.asarray(self.schema.classes, dtype=object)[probabilities.argmax(1)], probabilities)
 
     def fit(self, spans: Sequence[Span], *, estimator: str, seed: int) -> int:
+        model, rows = self._fitted(estimators.build(estimator, self.schema, seed), spans)
+        self._models.append(model)
+        self._training.append(rows)
+        return len(self._models)
+
+    def yardstick(self, spans: Sequence[Span], first: int, last: int, *, estimator: str, seed: int) -> Answers:
+        model, _ = self._fitted(estimators.yardstick(estimator, self.schema, seed), spans)
+        return self._said(model, first, last)
+
+    def _fitted(self, pipeline: Any, spans: Sequence[Span]) -> tuple[Any, pd.DataFrame]:
         began = time.perf_counter()
         rows = pd.concat([self.rows(*span) for span in spans])
         labels = pd.concat([self.labels(*span) for span in spans])
         known = labels.notna()
-        model = estimators.build(estimator, self.schema, seed).fit(rows[known], labels[known])
-        self._models.append(model)
-        self._training.append(rows[known])
+        model = pipeline.fit(rows[known], labels[known])
         self.fit_seconds += time.perf_counter() - began
-        return len(self._models)
+        return model, rows[known]
 
     def reference(self, version: int) -> drift.Reference:
         if version not in self._references:
@@ -202,7 +213,7 @@ def play_turn(
     world: turn.World, policy: Policy, memory: Memory, number: int, *, seed: int = 0
 ) -> tuple[list[Step], Memory]:
     """The ledger lines of one whole turn, and the memory after it."""
-    seen = turn.observe(world, policy, memory, number)
+    seen = turn.observe(world, policy, memory, number, seed=seed)
     decision, after = decide(policy, seen.evidence, memory)
     steps = [_step(number, decision, seen.evidence, memory)]
     if decision.action is Action.RETRAIN:

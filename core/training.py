@@ -1,6 +1,5 @@
 """Fit a model in a worker process: low priority, one thread, a time limit; the server goes on answering."""
 
-import ctypes
 import json
 import os
 import shutil
@@ -8,12 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from core import worker
 from core.context import Context
@@ -25,7 +26,6 @@ ROOT = Path(__file__).parent.parent
 FEWEST_ROWS = 50
 FEWEST_OF_A_CLASS = 5
 MOST_MEMORY = 8 << 30
-PR_SET_PDEATHSIG = 1
 
 
 def fit(
@@ -49,11 +49,8 @@ def fit(
     """
     _enough(labels, project)
     home = Path("models") / project.id / f"v{version}"
-    scratch = ctx.settings.data_dir / "work" / f"{project.id}-v{version}-{os.getpid()}-{threading.get_ident()}"
-    scratch.mkdir(parents=True, mode=0o700)
-    try:
-        frame = features.set_axis([f"f{i}" for i in range(features.shape[1])], axis=1)
-        frame.assign(label=labels.to_numpy()).to_parquet(scratch / worker.ROWS, index=False)
+    with _scratch(ctx, f"{project.id}-v{version}") as scratch:
+        _numbered(features).assign(label=labels.to_numpy()).to_parquet(scratch / worker.ROWS, index=False)
         task = {
             "task": "fit",
             "folder": str(scratch.resolve()),
@@ -67,13 +64,55 @@ def fit(
         shutil.rmtree(target, ignore_errors=True)  # an orphan of a fit that was never registered
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     model = ModelVersion(
         project.id, version, estimator, now, home.as_posix(), told["sha256"], len(labels), first, last,
         told["data_hash"], told["seconds"], seed, tuple(Estimate(**score) for score in told["scores"]),
     )  # fmt: skip
     return model, reference
+
+
+def yardstick(
+    ctx: Context,
+    hand: "Worker",
+    project: Project,
+    features: pd.DataFrame,
+    labels: "pd.Series[Any]",
+    asked: pd.DataFrame,
+    *,
+    estimator: str,
+    seed: int,
+    progress: Callable[[str], None] = lambda text: None,
+) -> NDArray[Any]:
+    """What a light model of this kind, fitted on these labelled rows, says of the rows ``asked``. Raises TrainingFailed."""
+    with _scratch(ctx, f"{project.id}-yardstick") as scratch:
+        _numbered(features).assign(label=labels.to_numpy()).to_parquet(scratch / worker.ROWS, index=False)
+        _numbered(asked).to_parquet(scratch / worker.ASKED, index=False)
+        task = {
+            "task": "yardstick",
+            "folder": str(scratch.resolve()),
+            "schema": dump(project.schema),
+            "estimator": estimator,
+            "seed": seed,
+        }
+        hand.ask(task, seconds=ctx.settings.fit_seconds, progress=progress)
+        said = pd.read_parquet(scratch / worker.SAID)["said"]
+    return said.to_numpy(dtype=object if project.schema.task.is_classification else float)
+
+
+def _numbered(features: pd.DataFrame) -> pd.DataFrame:
+    """No name of a user's reaches a file."""
+    return features.set_axis([f"f{i}" for i in range(features.shape[1])], axis=1)
+
+
+@contextmanager
+def _scratch(ctx: Context, name: str) -> Iterator[Path]:
+    """A folder for one task, swept away afterwards."""
+    folder = ctx.settings.data_dir / "work" / f"{name}-{os.getpid()}-{threading.get_ident()}"
+    folder.mkdir(parents=True, mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _enough(labels: "pd.Series[Any]", project: Project) -> None:
@@ -90,11 +129,28 @@ def _enough(labels: "pd.Series[Any]", project: Project) -> None:
         )
 
 
+# Workers that wait for their next piece of work. Outside the module: hot reload makes a second copy of those.
+_idle: list["Worker"] = sys.__dict__.setdefault("_continual_ml", {}).setdefault("idle_workers", [])
+
+
+@contextmanager
+def worker_process() -> Iterator["Worker"]:
+    """A worker to oneself. Starting its process costs seconds of imports, so afterwards it waits for whoever comes next."""
+    try:
+        hand = _idle.pop()
+    except IndexError:
+        hand = Worker()
+    try:
+        yield hand
+    finally:
+        _idle.append(hand)
+
+
 class Worker:
     """A worker process that is started with its first task and takes one after the other; `close` ends it.
 
-    Starting one costs seconds of imports, so all fits of one cycle share it. A task that fails, or that takes longer
-    than its time, ends the process; the next task starts another.
+    A task that fails, or that takes longer than its time, ends the process, and so does idleness; the next task starts
+    another.
     """
 
     def __init__(self) -> None:
@@ -104,6 +160,8 @@ class Worker:
         self, task: dict[str, Any], *, seconds: float, progress: Callable[[str], None] = lambda text: None
     ) -> dict[str, Any]:
         """What the worker answers to the task. Raises TrainingFailed with why it did not."""
+        if self._process and self._process.poll() is not None:  # it was idle for long
+            self.close()
         process = self._process = self._process or _started()
         late = threading.Event()
 
@@ -186,14 +244,9 @@ def _started() -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
 def _humble() -> None:
-    """In the child before it starts: low priority, bounded memory, and it ends when we do."""
+    """In the child before it starts: low priority, bounded memory."""
     import resource
 
     os.nice(10)
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

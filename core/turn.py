@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from core import drift, estimators, gate
 from core.gate import Tally
 from core.policy import (
+    HANDICAPS,
     Approval,
     Contender,
     Evidence,
@@ -24,6 +25,7 @@ from core.policy import (
     Policy,
     Scope,
     VersionLoss,
+    excess,
     took_over,
 )
 from core.records import Action, Comparison, DriftCheck, Kind, Reason, Schema, Task, Verdict
@@ -65,6 +67,9 @@ class World(Protocol):
     def fit(self, spans: Sequence[Span], *, estimator: str, seed: int) -> int:
         """The number of a new version, trained on the labelled rows of these spans."""
 
+    def yardstick(self, spans: Sequence[Span], first: int, last: int, *, estimator: str, seed: int) -> Answers:
+        """What a light model of this kind, trained on the labelled rows of these spans, says of the rows of another."""
+
     def reference(self, version: int) -> drift.Reference: ...
 
     def profile(self, version: int, first: int, last: int) -> drift.Profile:
@@ -95,10 +100,10 @@ class Challenge:
 
 
 # ---- observing ---------------------------------------------------------------------------------
-def observe(world: World, policy: Policy, memory: Memory, turn: int) -> Observation:
+def observe(world: World, policy: Policy, memory: Memory, turn: int, *, seed: int = 0) -> Observation:
     """What is to be seen after window ``turn``: newly labelled windows, drift of the newest, the diagnosis."""
     unseen = [*memory.pending, *range(memory.next_window, turn + 1)]
-    judged = {window: found for window in unseen if (found := _judge(world, policy, memory, window))}
+    judged = {window: found for window in unseen if (found := _judge(world, policy, memory, window, seed))}
     check = _check(world, policy, memory, turn)
     return Observation(
         Evidence(
@@ -115,7 +120,7 @@ def observe(world: World, policy: Policy, memory: Memory, turn: int) -> Observat
     )
 
 
-def _judge(world: World, policy: Policy, memory: Memory, window: int) -> Judged | None:
+def _judge(world: World, policy: Policy, memory: Memory, window: int, seed: int) -> Judged | None:
     """The window with the losses of every version in view that has not seen it; None while its labels are immature."""
     first, last = span(policy, window)
     labels = world.labels(first, last)
@@ -132,13 +137,35 @@ def _judge(world: World, policy: Policy, memory: Memory, window: int) -> Judged 
         for version, said in answers.items()
     )
     champion = answers.get(memory.champion.version) if memory.champion else None
-    skill = gate.skill(labels[known].to_numpy(), champion.labels[known]) if champion else None
-    return Judged(window, int(known.sum()), losses, None if skill is None else round(skill, 6))
+    if champion is None:
+        return Judged(window, int(known.sum()), losses)
+    skill = gate.skill(labels[known].to_numpy(), champion.labels[known])
+    yardstick = _yardstick(world, policy, memory.labelled, window, seed) if policy.on_staleness else None
+    return Judged(
+        window,
+        int(known.sum()),
+        losses,
+        () if yardstick is None else _rounded(gate.blocks(yardstick)),
+        None if skill is None else round(skill, 6),
+    )
+
+
+def _yardstick(
+    world: World, policy: Policy, labelled: Sequence[int], window: int, seed: int
+) -> NDArray[np.float64] | None:
+    """Row losses, on a window, of a light model trained on the newest labelled windows before it; None without any."""
+    before = [known for known in labelled if known < window]
+    spans = training_spans(policy, before, Scope.SLIDING)
+    if not spans or not _trainable(world, spans):
+        return None
+    estimator = estimators.resolve(policy.estimator)
+    said = world.yardstick(spans, *span(policy, window), estimator=estimator, seed=seed)
+    return row_losses(said, world.labels(*span(policy, window)), world.schema)
 
 
 def in_view(memory: Memory) -> list[Contender]:
     """The versions whose losses are measured: the champion and those in its shadow."""
-    found = [memory.champion, memory.previous, memory.twin, memory.challenger]
+    found = [memory.champion, memory.previous, memory.challenger]
     return list({contender.version: contender for contender in found if contender}.values())
 
 
@@ -218,29 +245,32 @@ def challenge(world: World, policy: Policy, memory: Memory, turn: int, *, seed: 
     budget, however many fits it takes.
     """
     bench = _Bench(world, policy, memory, turn, seed)
-    scope = _scope(policy, memory)
+    scope = str(Scope.ALL if policy.scope is Scope.BEST else policy.scope)
     if policy.gate == "none" or len(bench.windows) < 2:
         return _succeed(bench, scope, None, None, ())
     scope, candidate = _candidate(bench, scope)
     comparison, reasons, passed = _examine(bench, candidate)
     if passed:
         return _succeed(bench, scope, candidate, comparison, reasons)
-    after = _tried(bench)
+    after = _tried(bench, candidate)
     if comparison and comparison.verdict == "need_more_rows":
         after = _on_trial(bench, after, Contender(candidate, scope, span(policy, bench.held)[0], turn))
     return Challenge(Action.HOLD, candidate, tuple(bench.versions), comparison, reasons, after)
 
 
-def _tried(bench: _Bench) -> Memory:
-    """The memory after a challenge, whatever came of it."""
+def _tried(bench: _Bench, candidate: int | None) -> Memory:
+    """The memory after a challenge, whatever came of it. ``candidate`` was trained without the held-out window."""
     memory = bench.memory
     return replace(
         memory,
         challenged=bench.turn,
         owed=(),
         breaches=0,
+        learned=len(memory.labelled),
         labels_then=memory.labels,
         credit=memory.credit - (memory.champion is not None),
+        stale=0.0,
+        handicaps=(*memory.handicaps, *_handicap(bench, candidate))[-HANDICAPS:],
         challenger=None,
         awaiting=False,
         trial=Tally(),
@@ -248,12 +278,22 @@ def _tried(bench: _Bench) -> Memory:
     )
 
 
+def _handicap(bench: _Bench, candidate: int | None) -> list[float]:
+    """How much more the candidate lost than its yardstick, both fresh, on the held-out window."""
+    policy = bench.policy
+    if candidate is None or not policy.on_staleness:
+        return []
+    yardstick = _yardstick(bench.world, policy, bench.windows, bench.held, bench.seed)
+    if yardstick is None:
+        return []
+    return [excess(float(bench.losses(candidate, bench.held).mean()), float(yardstick.mean()))]
+
+
 def _candidate(bench: _Bench, scope: str) -> tuple[str, int]:
     """The scope and version to compare: trained without the held-out window; another scope's only if clearly better."""
-    before = bench.windows[:-1]
-    version = bench.fit(before, scope)
+    version = bench.fit(bench.windows[:-1], scope)
     for rival in _rivals(bench, scope):
-        other = bench.fit(before, rival)
+        other = bench.fit(bench.windows[:-1], rival)
         lead = bench.blocks(version, bench.held) - bench.blocks(other, bench.held)
         if Tally().plus(lead).low(SCOPE_LEVEL) > 0:
             version, scope = other, rival
@@ -261,9 +301,8 @@ def _candidate(bench: _Bench, scope: str) -> tuple[str, int]:
 
 
 def _rivals(bench: _Bench, scope: str) -> list[str]:
-    """Other scopes worth a candidate each: when the world has just changed, what is best to train on may have too."""
-    changed = bench.memory.hurry or any(reason.code == "performance_fell" for reason in bench.memory.owed)
-    if bench.policy.scope is not Scope.BEST or not changed:
+    """The other scopes worth a candidate each, when the best is asked for: those that mean other rows."""
+    if bench.policy.scope is not Scope.BEST:
         return []
     before = bench.windows[:-1]
     spans = {scope: bench.spans(before, scope)}
@@ -285,27 +324,18 @@ def _trainable(world: World, spans: list[Span]) -> bool:
 def _succeed(
     bench: _Bench, scope: str, candidate: int | None, comparison: Comparison | None, reasons: tuple[Reason, ...]
 ) -> Challenge:
-    """Train the version that takes over on everything, and its twin of the other scope; or leave it to a person."""
-    policy, memory, edge = bench.policy, bench.memory, span(bench.policy, bench.held)[1]
-    chosen = Contender(bench.fit(bench.windows, scope), scope, edge, bench.turn)
+    """Train the version that takes over on everything, the held-out window too; or leave it to a person."""
+    policy, memory = bench.policy, bench.memory
+    chosen = Contender(bench.fit(bench.windows, scope), scope, span(policy, bench.held)[1], bench.turn)
     rows = sum(last - first for first, last in bench.spans(bench.windows, scope))
     reasons = (*reasons, Reason("trained_on", {"rows": rows, "scope": scope}))
+    tried = _tried(bench, candidate)
     if policy.approval is Approval.MANUAL and memory.champion:
-        after = replace(_tried(bench), challenger=chosen, awaiting=True)
+        after = replace(tried, challenger=chosen, awaiting=True)
         reasons = (*reasons, Reason("awaiting_approval", {"version": chosen.version}))
         return Challenge(Action.HOLD, chosen.version, tuple(bench.versions), comparison, reasons, after)
-    twin = None
-    if policy.scope is Scope.BEST:
-        other = Scope.ALL if scope == Scope.SLIDING else Scope.SLIDING
-        twin = Contender(bench.fit(bench.windows, other), other, edge, bench.turn)
-    after = took_over(
-        _tried(bench),
-        chosen,
-        bench.turn,
-        twin=twin,
-        hurry=any(reason.code == "performance_fell" for reason in memory.owed),
-        baseline=None if candidate is None else Tally().plus(bench.blocks(candidate, bench.held)),
-    )
+    baseline = None if candidate is None else Tally().plus(bench.blocks(candidate, bench.held))
+    after = took_over(tried, chosen, bench.turn, baseline=baseline)
     return Challenge(Action.PROMOTE, chosen.version, tuple(bench.versions), comparison, reasons, after)
 
 
@@ -343,27 +373,6 @@ def training_spans(policy: Policy, windows: list[int], scope: str, changed: int 
         else:
             spans.append((first, last))
     return spans
-
-
-LEAD_HALF_LIFE = 12  # windows
-LEAST_LEAD = 0.01
-
-
-def _scope(policy: Policy, memory: Memory) -> str:
-    """Which scope is to serve. Of the two side by side: sliding only if its lead is large and certain enough.
-
-    The lead is the exponentially weighted mean of relative loss advantages, over its standard error.
-    """
-    if policy.scope is not Scope.BEST:
-        return policy.scope
-    lead = np.asarray(memory.twin_lead)
-    if len(lead) < 2:
-        return Scope.ALL
-    weights = 0.5 ** (np.arange(len(lead))[::-1] / LEAD_HALF_LIFE)
-    weights /= weights.sum()
-    mean, lost = float(weights @ lead), float((weights**2).sum())
-    error = float(np.sqrt(weights @ (lead - mean) ** 2 * lost / (1 - lost)))
-    return Scope.SLIDING if mean > max(LEAST_LEAD, error) else Scope.ALL
 
 
 def _examine(bench: _Bench, candidate: int) -> tuple[Comparison | None, tuple[Reason, ...], bool]:

@@ -1,6 +1,7 @@
 """What runs in the worker process: tasks, a line of JSON each, from standard input until it ends.
 
-It is given files and gives files back; it never opens the database. Lines on standard output are progress; the last
+It ends by itself when nothing is asked for a while, and when the process that started it is gone. It is given files and
+gives files back; it never opens the database. Lines on standard output are progress; the last
 one of a task starts with RESULT and holds the answer, or with ERROR and a sentence, and then the process ends.
 """
 
@@ -8,6 +9,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any
 
 RESULT, ERROR = "RESULT ", "ERROR "
 ROWS = "rows.parquet"  # the training rows, until MLflow has taken note of them
+ASKED, SAID = "asked.parquet", "said.parquet"  # rows to answer, and the answers
+IDLE_SECONDS = 120.0
 HELD_OUT = 0.2  # the newest share of the training rows, on which the version is scored before it is fitted on all
 
 
@@ -53,6 +57,23 @@ def fit(task: dict[str, Any]) -> dict[str, Any]:
     return {"sha256": sha256, "seconds": seconds, "data_hash": data_hash, "scores": json.loads(dump(scores, Scores))}
 
 
+def yardstick(task: dict[str, Any]) -> dict[str, Any]:
+    """Fit a light pipeline and let it answer other rows; nothing of it is kept."""
+    import pandas as pd
+
+    from core import estimators, serving
+    from core.records import Schema
+    from core.store.codec import load
+
+    folder, schema = Path(task["folder"]), load(Schema, task["schema"])
+    frame = pd.read_parquet(folder / ROWS)
+    labels = frame["label"].astype(object if schema.classes else float)
+    pipeline = estimators.yardstick(task["estimator"], schema, task["seed"]).fit(conformed(frame, schema), labels)
+    said, _ = serving.answers(pipeline, conformed(pd.read_parquet(folder / ASKED), schema), schema)
+    pd.DataFrame({"said": said}).to_parquet(folder / SAID)
+    return {}
+
+
 def log(task: dict[str, Any]) -> dict[str, Any]:
     """Log a version that was fitted before to MLflow, and register its model there."""
     import pandas as pd
@@ -84,7 +105,12 @@ def mirror(task: dict[str, Any]) -> dict[str, Any]:
     return {"missing": registry.mirror(task["tracking_uri"], task["champions"])}
 
 
-TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"fit": fit, "log": log, "mirror": mirror}
+TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "fit": fit,
+    "yardstick": yardstick,
+    "log": log,
+    "mirror": mirror,
+}
 
 
 def conformed(frame: Any, schema: Any) -> Any:
@@ -126,7 +152,27 @@ def main() -> int:
     from core.settings import quiet_libraries
 
     quiet_libraries()
-    return 0 if all(answer(line) for line in sys.stdin) else 1
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    while line := _next_line():
+        if not answer(line):
+            return 1
+    return 0
+
+
+def _next_line() -> str:
+    idle = threading.Timer(IDLE_SECONDS, os._exit, (0,))
+    idle.daemon = True
+    idle.start()
+    try:
+        return sys.stdin.readline()
+    finally:
+        idle.cancel()
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 if __name__ == "__main__":

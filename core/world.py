@@ -65,18 +65,33 @@ class StoreWorld:
 
     def fit(self, spans: Sequence[Span], *, estimator: str, seed: int) -> int:
         """Train a new version on the labelled rows of these spans, and register it."""
-        features = pd.concat([self.rows(*span) for span in spans], ignore_index=True)
-        answers = pd.concat([self.labels(*span) for span in spans], ignore_index=True)
-        known = answers.notna()
+        features, answers = self._labelled(spans)
         with self.ctx.database.read() as con:
             version = models.newest_version(con, self.project.id) + 1
         model, reference = training.fit(
-            self.ctx, self.hand, self.project, features[known], answers[known], version=version, first=spans[0][0],
+            self.ctx, self.hand, self.project, features, answers, version=version, first=spans[0][0],
             last=spans[-1][1], estimator=estimator, seed=seed, now=self.now, progress=self.progress,
         )  # fmt: skip
         with self.ctx.database.write() as con:
             models.insert(con, model, reference)
         return model.version
+
+    def yardstick(self, spans: Sequence[Span], first: int, last: int, *, estimator: str, seed: int) -> Answers:
+        """What a light model, trained on the labelled rows of these spans, says of the rows of another."""
+        self.progress("measuring the champion against a fresh model")
+        return Answers(
+            training.yardstick(
+                self.ctx, self.hand, self.project, *self._labelled(spans), self.rows(first, last), estimator=estimator,
+                seed=seed,
+            )
+        )  # fmt: skip
+
+    def _labelled(self, spans: Sequence[Span]) -> "tuple[pd.DataFrame, pd.Series[Any]]":
+        """The features and labels of the rows of these spans whose labels are there, in order."""
+        features = pd.concat([self.rows(*span) for span in spans], ignore_index=True)
+        answers = pd.concat([self.labels(*span) for span in spans], ignore_index=True)
+        known = answers.notna()
+        return features[known], answers[known]
 
     def reference(self, version: int) -> drift.Reference:
         if version not in self._references:

@@ -59,7 +59,9 @@ def in_words(policy: Policy) -> str:
     """What the policy does, in sentences."""
     when = [
         "when the champion's loss rises above what chance explains" if policy.on_performance else "",
-        f"when it is old, {policy.longest_period} windows at the latest" if policy.on_age else "",
+        f"when staleness has cost {policy.price:.0%} of a window's loss" if policy.on_staleness else "",
+        f"when there are {policy.growth:g} times the labelled rows" if policy.growth else "",
+        f"every {policy.period} windows" if policy.period else "",
         f"when drift lasts for {policy.drift_checks} checks" if policy.on_drift else "",
         f"after {policy.after_labels:,} new labels" if policy.after_labels else "",
     ]

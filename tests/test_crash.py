@@ -47,6 +47,9 @@ def test_killed_in_the_middle_of_a_retrain(tmp_path):
     first = post(app, "/retrain", project=drawn["project"], reason="first")["run"]
     until(lambda: state_of(app, first)["outcome"] == "ok")
     before = httpx.get(f"{app.url}/metrics", headers=app.auth, timeout=20).text
+    app.stop()  # so that no worker process is warm, and the retrain takes its time
+    app = server.start(app.data_dir, CHECK_INTERVAL_SECONDS="3600")
+    app.token = token
     second = post(app, "/retrain", project=drawn["project"], reason="second")["run"]
     until(lambda: state_of(app, second)["outcome"] == "running")
     time.sleep(0.8)  # decided by now; the worker process is still getting ready

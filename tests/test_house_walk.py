@@ -19,7 +19,7 @@ from core.store import decisions, labels, models, performances
 from jobs import JOBS
 from jobs.scheduler import tick
 
-POLICY = Policy(window_rows=100, warm_up_windows=3, scope="all", price=0.001, longest_period=2)
+POLICY = Policy(window_rows=100, warm_up_windows=3, scope="all", period=2)
 
 IMPORT, CYCLE, MIRROR = (
     [job for job in JOBS if job.name == name] for name in ("import_file", "cycle", "mirror_registry")

@@ -30,7 +30,7 @@ def process(ctx, people):
 def full(process):
     """A project with rows, labels, a champion, answers and decisions."""
     sea = SOURCES["sea"]
-    policy = Policy(window_rows=50, warm_up_windows=2, scope="all", estimator="logistic", price=0.001, longest_period=2)
+    policy = Policy(window_rows=50, warm_up_windows=2, scope="all", estimator="logistic", period=2)
     project = projects.create(process, SYSTEM, name="Sea *[x](http://evil)*", schema=sea.schema, policy=policy, now=NOW)
     for first in (0, 100, 150, 200):
         rows = sea.draw(100 if first == 0 else 50, seed=1, offset=first)

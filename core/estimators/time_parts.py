@@ -47,9 +47,9 @@ def _span(times: "pd.Series[Any]") -> float:
 
 def _part(times: "pd.Series[Any]", part: str) -> NDArray[np.float64]:
     read = pd.to_datetime(times, utc=True).dt
-    found = {
+    found: dict[str, pd.Series[Any]] = {
         "hour": (read.hour * 3600 + read.minute * 60 + read.second) / 3600,
         "weekday": read.day_of_week,
         "day_of_year": read.day_of_year,
-    }[part]
-    return found.to_numpy(dtype=np.float64, na_value=np.nan)
+    }
+    return found[part].to_numpy(dtype=np.float64, na_value=np.nan)
