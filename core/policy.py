@@ -9,7 +9,7 @@ In order (`STEPS`):
 1. without a champion: wait for the warm-up, then train a first model
 2. a broken feed, or labels that no longer go with the answers, block everything and alert; the window is set aside
 3. a predecessor that proves better comes back; a challenger on trial is promoted or dropped
-4. the triggers vote (performance, age, drift, labels); a quorum of them starts a retrain, if the budget allows one
+4. the triggers vote (performance, staleness, growth, period, drift, labels); a quorum of them starts a retrain, if the budget allows one
 
 Models and losses: everything is judged on windows that the model in question was not trained on, by block means of
 row losses (`core.gate`), so that levels hold for rows that depend on their neighbours.
@@ -65,7 +65,8 @@ class Policy(_Stored):
     (relative loss x windows): 0.2 means that one is worth it once staleness has cost a fifth of a window's loss.
     ``growth`` retrains once there are so many times the labelled rows that the champion learned from, ``period`` after
     so many windows, ``after_labels`` after so many new labels. ``quorum`` is how many triggers must agree.
-    ``most_retrains`` is the share of windows that may end in a retrain in the long run. Levels are error rates: ``performance_level`` a window, ``gate_level`` a challenge,
+    ``most_retrains`` is the share of windows that may end in a retrain in the long run. Levels are error rates:
+    ``performance_level`` a window, ``gate_level`` a challenge,
     ``rollback_level`` a reign, ``drift_budget`` a check. ``blocks`` names the sanity checks (`core.gate.SANITY`) that
     hold a challenger back; the others are only told.
     """
@@ -122,6 +123,7 @@ class Policy(_Stored):
             given = json.loads(text)
             if not isinstance(given, dict):
                 raise InvalidInput("Policy: it is no JSON object")
+            given = {name: value for name, value in given.items() if name not in RETIRED}
             if unknown := sorted(set(given) - {part.name for part in fields(cls)}):
                 raise ValueError(f"there is no setting {unknown[0]!r}")
             return TypeAdapter(cls).validate_python(given)
@@ -137,6 +139,10 @@ class Policy(_Stored):
         return self.sliding_windows or self.warm_up_windows
 
 
+RETIRED = {
+    "on_age",
+    "longest_period",
+}  # settings of earlier policies, which older databases still hold; they mean nothing now
 RANGES: dict[str, tuple[float, float]] = {
     "window_rows": (20, 1_000_000),
     "warm_up_windows": (1, 1000),

@@ -51,13 +51,7 @@ def fit(
     home = Path("models") / project.id / f"v{version}"
     with _scratch(ctx, f"{project.id}-v{version}") as scratch:
         _numbered(features).assign(label=labels.to_numpy()).to_parquet(scratch / worker.ROWS, index=False)
-        task = {
-            "task": "fit",
-            "folder": str(scratch.resolve()),
-            "schema": dump(project.schema),
-            "estimator": estimator,
-            "seed": seed,
-        }
+        task = _task("fit", scratch, project, estimator, seed)
         told = hand.ask(task, seconds=ctx.settings.fit_seconds, progress=progress)
         reference = (scratch / "reference.bin").read_bytes()
         target = ctx.settings.data_dir / home
@@ -87,16 +81,16 @@ def yardstick(
     with _scratch(ctx, f"{project.id}-yardstick") as scratch:
         _numbered(features).assign(label=labels.to_numpy()).to_parquet(scratch / worker.ROWS, index=False)
         _numbered(asked).to_parquet(scratch / worker.ASKED, index=False)
-        task = {
-            "task": "yardstick",
-            "folder": str(scratch.resolve()),
-            "schema": dump(project.schema),
-            "estimator": estimator,
-            "seed": seed,
-        }
+        task = _task("yardstick", scratch, project, estimator, seed)
         hand.ask(task, seconds=ctx.settings.fit_seconds, progress=progress)
         said = pd.read_parquet(scratch / worker.SAID)["said"]
     return said.to_numpy(dtype=object if project.schema.task.is_classification else float)
+
+
+def _task(name: str, scratch: Path, project: Project, estimator: str, seed: int) -> dict[str, Any]:
+    """What the worker is told; the rows lie in the folder."""
+    folder = str(scratch.resolve())
+    return {"task": name, "folder": folder, "schema": dump(project.schema), "estimator": estimator, "seed": seed}
 
 
 def _numbered(features: pd.DataFrame) -> pd.DataFrame:

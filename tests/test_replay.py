@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from core import replay
+from core.errors import InvalidInput
 from core.policy import PRESETS, Evidence, Memory, Policy, decide
 from core.records import Action, Column, Kind, Schema, Task
 
@@ -163,3 +164,10 @@ def test_numbers_are_scored_by_their_distance(tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert set(told["score"]) == {"mae", "rmse"}
     assert 0.05 < told["score"]["mae"] < 0.12
+
+
+def test_a_policy_of_an_earlier_version_can_still_be_read():
+    policy = Policy.from_json('{"name": "balanced", "on_age": true, "longest_period": 12, "price": 0.25}')
+    assert policy.price == 0.25
+    with pytest.raises(InvalidInput, match="no setting 'on_rage'"):
+        Policy.from_json('{"on_rage": true}')
