@@ -346,10 +346,16 @@ def _tell(con: DuckDBPyConnection, bench: Bench, entry: Entry, decision: int) ->
     if severity is None or (severity is Severity.OK and not bench.ctx.settings.notify_ok):
         return
     if entry.action is Action.ALERT:
-        before = decisions.latest(con, bench.project.id, limit=1, before=decision)
-        if before and (before[0].action, before[0].reasons) == (entry.action, entry.reasons):
+        before = decisions.latest(con, bench.project.id, actions=tuple(SEVERITIES), limit=1, before=decision)
+        if before and before[0].action is entry.action and _trouble(before[0]) == _trouble(entry):
             return
     _alert(con, bench, severity, entry.reasons[0], decision)
+
+
+def _trouble(entry: Entry) -> tuple[str, dict[str, str]]:
+    """What an alert is about: its numbers may move from check to check while the trouble is the same."""
+    first = entry.reasons[0]
+    return first.code, {name: value for name, value in first.params.items() if isinstance(value, str)}
 
 
 def _alert(con: DuckDBPyConnection, bench: Bench, severity: Severity, reason: Reason, decision: int) -> None:

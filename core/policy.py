@@ -10,6 +10,7 @@ In order (`STEPS`):
 2. a broken feed, or labels that no longer go with the answers, block everything and alert; the window is set aside
 3. a predecessor that proves better comes back; a challenger on trial is promoted or dropped
 4. the triggers vote (performance, staleness, growth, period, drift, labels); a quorum of them starts a retrain, if the budget allows one
+5. a champion whose loss has risen, and that is not retrained, is told: a rise is no proof that a fresh model would do better
 
 Models and losses: everything is judged on windows that the model in question was not trained on, by block means of
 row losses (`core.gate`), so that levels hold for rows that depend on their neighbours.
@@ -63,6 +64,8 @@ class Policy(_Stored):
 
     A window is judged once ``mature_share`` of its labels have arrived. ``price`` is what a retrain costs, in units of
     (relative loss x windows): 0.2 means that one is worth it once staleness has cost a fifth of a window's loss.
+    ``on_performance`` retrains as soon as the
+    champion's loss has risen, rather than when a fresh model would do better; either way the rise is told.
     ``growth`` retrains once there are so many times the labelled rows that the champion learned from, ``period`` after
     so many windows, ``after_labels`` after so many new labels. ``quorum`` is how many triggers must agree.
     ``most_retrains`` is the share of windows that may end in a retrain in the long run. Levels are error rates:
@@ -83,13 +86,13 @@ class Policy(_Stored):
     most_rows: int = 30_000
     # when
     retrains: bool = True
-    on_performance: bool = True
+    on_performance: bool = False
     performance_level: float = 0.001
     performance_margin: float = 0.05
     performance_checks: int = 1
     on_staleness: bool = True
     price: float = 0.2
-    growth: float | None = 1.6
+    growth: float | None = 1.5
     period: int | None = None
     on_drift: bool = False
     drift_budget: float = 0.01
@@ -181,10 +184,10 @@ PRESETS: dict[str, Policy] = {
             gate_level=0.05,
             blocks=("answers_missing", "worse_than_trivial", "slice_worse", "calibration_worse", "forgets"),
         ),
-        Policy(name="eager", price=0.1, growth=1.25, performance_level=0.01, most_retrains=0.5),
+        Policy(name="eager", price=0.1, growth=1.25, on_performance=True, performance_level=0.01, most_retrains=0.5),
         Policy(name="never", retrains=False, rollback_level=0.0),
         Policy(
-            name="always", on_performance=False, on_staleness=False, growth=None, period=1, most_retrains=1.0,
+            name="always", on_staleness=False, growth=None, period=1, most_retrains=1.0,
             cool_down=0, gate="none", rollback_level=0.0,
         ),
     )
@@ -579,6 +582,17 @@ def _gain_flip(
 
 
 def _vote(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
+    """What the triggers say; and when they do nothing about a loss that has risen, an alert for as long as it lasts."""
+    decision, after = _count(policy, evidence, memory)
+    health = _health(policy, evidence, memory)
+    if decision.action is not Action.NOTHING or health is None:
+        return decision, after
+    others = tuple(reason for reason in decision.reasons if reason != health.reason)
+    action = Action.ALERT if health.fired else Action.NOTHING
+    return replace(decision, action=action, reasons=(health.reason, *others)), after
+
+
+def _count(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
     assert memory.champion
     if not policy.retrains:
         return Decision(Action.NOTHING, (Reason("never_retrain"),)), memory
@@ -644,7 +658,12 @@ STEPS: tuple[Callable[[Policy, Evidence, Memory], Outcome | None], ...] = (
 
 # ---- triggers ----------------------------------------------------------------------------------
 def _performance(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
-    if not policy.on_performance or memory.champion is None:
+    return _health(policy, evidence, memory) if policy.on_performance else None
+
+
+def _health(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
+    """How the champion's newest window compares with its first ones; None without one."""
+    if memory.champion is None:
         return None
     version = memory.champion.version
     good = [judged for judged in evidence.judged if judged.of(version) and judged.window not in memory.quarantined]

@@ -36,7 +36,7 @@ SENTENCES: dict[str, str] = {
     "drift_seen": "Inputs that have drifted: {features}.",
     "drift_unknown": "Drift could not be judged: {note}",
     "performance_low": "The {metric} in window {window} is {seen:.4g}, above the {limit:.4g} that chance explains; it"
-    " has to last before a model is trained.",
+    " has to last before it counts.",
     "on_trial": "Version {version} is on trial since {windows} windows; nothing else is trained meanwhile.",
     "budget_spent": "The budget of retrains ({share:.0%} of the windows) is spent; the next may start in {windows}"
     " windows.",
