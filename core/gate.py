@@ -153,6 +153,7 @@ def compare(
         verdict=verdict,
         reasons=(reason,),
         rows_needed=needed,
+        losses=(tuple(ours.tolist()), tuple(theirs.tolist())),
     )
 
 

@@ -34,7 +34,7 @@ from core.records import (
     Task,
     User,
 )
-from core.store import decisions, labels, models, performances, policies
+from core.store import decisions, labels, models, performances
 from core.store.decisions import Entry
 from core.training import Worker, worker_process
 from core.world import StoreWorld
@@ -290,18 +290,6 @@ def _contender(bench: Bench, model: ModelVersion) -> Contender:
     known = (bench.memory.previous, bench.memory.challenger)
     found = next((contender for contender in known if contender and contender.version == model.version), None)
     return found or Contender(model.version, Scope.ALL, model.last, bench.memory.next_window)
-
-
-# ---- replaying -----------------------------------------------------------------------------------
-def replays(ctx: Context, entry: Entry) -> bool:
-    """Whether the stored evidence, judged again by the same policy, gives the identical verdict and reasons."""
-    if entry.evidence is None or entry.memory_before is None or entry.policy_version is None:
-        raise NotFound(f"Decision {entry.id} was made by a person or follows from another: there is nothing to replay")
-    with ctx.database.read() as con:
-        policy = Policy.from_json(policies.get(con, entry.project, entry.policy_version))
-    decision, after = decide(policy, Evidence.from_json(entry.evidence), Memory.from_json(entry.memory_before))
-    again = (decision.action, decision.reasons, decision.nearest_flip, after.to_json())
-    return again == (entry.action, entry.reasons, entry.nearest_flip, entry.memory_after)
 
 
 # ---- the parts -----------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ from core.errors import InvalidInput
 from core.gate import GATES, SANITY, Tally, proven
 from core.records import Action, Reason, Verdict
 
+LOGIC = 1  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
+
 
 class Scope(StrEnum):
     """Which labelled rows a model is trained on."""
@@ -230,7 +232,8 @@ class Evidence(_Stored):
     """What was seen at turn ``turn``, which comes after window ``turn`` was served.
 
     ``judged`` are the windows that have become mature since the last turn, oldest first; ``pending`` those seen that
-    are not yet. ``cause`` and ``blocked`` are the diagnosis; None and False when there is none.
+    are not yet. ``cause`` and ``blocked`` are the diagnosis; None and False when there is none. ``logic`` is the `LOGIC`
+    of the release that saw and judged it; 0 where it did not say.
     """
 
     turn: int
@@ -244,6 +247,7 @@ class Evidence(_Stored):
     cause: str | None = None
     blocked: bool = False
     blocked_by: str = ""
+    logic: int = 0
 
 
 @dataclass(frozen=True)

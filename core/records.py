@@ -146,7 +146,9 @@ class Reason:
 class Comparison:
     """Champion and challenger on the same labelled rows, which neither was trained on.
 
-    ``gain`` is champion loss minus challenger loss (positive: the challenger is better) with its interval.
+    ``gain`` is champion loss minus challenger loss (positive: the challenger is better) with its interval. ``losses``
+    are the block mean losses of champion and challenger that all of it follows from (empty in old ledgers), ``logic``
+    is that of the release that judged them (`core.policy.LOGIC`; 0: it did not say).
     """
 
     champion: float
@@ -159,6 +161,8 @@ class Comparison:
     verdict: str  # promote, hold, need_more_rows
     reasons: tuple[Reason, ...] = ()
     rows_needed: int | None = None
+    losses: tuple[tuple[float, ...], ...] = ()
+    logic: int = 0
 
 
 # ---- what happened -----------------------------------------------------------------------------

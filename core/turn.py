@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from core import drift, estimators, gate
 from core.gate import Tally
 from core.policy import (
     HANDICAPS,
+    LOGIC,
     Approval,
     Contender,
     Evidence,
@@ -115,6 +116,7 @@ def observe(world: World, policy: Policy, memory: Memory, turn: int, *, seed: in
             drift=check.verdict if check else Verdict.UNKNOWN,
             drifting=tuple(dict.fromkeys(score.feature for score in check.scores if score.drifting)) if check else (),
             drift_note=check.note if check else "",
+            logic=LOGIC,
         ),
         check,
     )
@@ -381,21 +383,42 @@ def _examine(bench: _Bench, candidate: int) -> tuple[Comparison | None, tuple[Re
     if champion and champion.trained_to > span(policy, bench.held)[0]:
         champion = None
     found = gate.sanity(_trial(bench, champion, candidate))
-    sane = not any(reason.code in policy.blocks for reason in found)
     if champion is None:
-        return None, (*((Reason("no_comparison"),) if bench.memory.champion else ()), *found), sane
-    comparison = gate.compare(
+        none = (Reason("no_comparison"),) if bench.memory.champion else ()
+        return None, (*none, *found), _sane(policy, found)
+    comparison = ruling(
+        policy,
         bench.blocks(champion.version, bench.held),
         bench.blocks(candidate, bench.held),
         metric=metric(bench.world.schema),
         rows=int(bench.labels(bench.held).notna().sum()),
+        found=found,
+    )
+    told = found if _sane(policy, found) else ()
+    return comparison, (*comparison.reasons, *told), comparison.verdict == "promote"
+
+
+def ruling(
+    policy: Policy, champion: ArrayLike, challenger: ArrayLike, *, metric: str, rows: int, found: tuple[Reason, ...]
+) -> Comparison:
+    """The policy's verdict on block mean losses and on what the sanity checks ``found``: those it blocks on hold."""
+    comparison = gate.compare(
+        champion,
+        challenger,
+        metric=metric,
+        rows=rows,
         gate=policy.gate,
         level=policy.gate_level,
         minimum_gain=policy.minimum_gain,
     )
-    if not sane:
-        comparison = replace(comparison, verdict="hold", reasons=(*comparison.reasons, *found))
-    return comparison, (*comparison.reasons, *(found if sane else ())), comparison.verdict == "promote"
+    comparison = replace(comparison, logic=LOGIC)
+    if _sane(policy, found):
+        return comparison
+    return replace(comparison, verdict="hold", reasons=(*comparison.reasons, *found))
+
+
+def _sane(policy: Policy, found: tuple[Reason, ...]) -> bool:
+    return not any(reason.code in policy.blocks for reason in found)
 
 
 def metric(schema: Schema) -> str:

@@ -6,8 +6,9 @@ from dataclasses import asdict
 import pandas as pd
 import streamlit as st
 
-from core import loop, reasons
+from core import reasons
 from core.errors import ContinualError
+from core.ledger import replay_decision, replayable
 from core.records import Action, Role
 from core.store import decisions
 from pages import ui
@@ -55,23 +56,31 @@ def detail(decision: int) -> None:
             st.markdown(reasons.sentence(entry.nearest_flip))
     if entry.comparison:
         with ui.card(st, "Champion against challenger", "The same rows, which neither was trained on"):
-            st.dataframe(pd.DataFrame([asdict(entry.comparison)]).drop(columns="reasons"), hide_index=True)
+            st.dataframe(
+                pd.DataFrame([asdict(entry.comparison)]).drop(columns=["reasons", "losses", "logic"]), hide_index=True
+            )
             for reason in entry.comparison.reasons:
                 st.markdown(f"- {reasons.sentence(reason)}")
     if following:
         with ui.card(st, "What followed"):
             for step in following:
                 ui.entry(step, detail=True)
-    if entry.evidence:
-        with ui.card(st, "Replay", "The stored evidence, judged again by the same policy"):
+    if replayable(entry):
+        with ui.card(st, "Replay", "What was stored, judged again by the same policy"):
             if st.button("Replay this decision", icon=":material/replay:"):
                 try:
-                    same = loop.replays(ui.ctx(), entry)
-                    (st.success if same else st.error)("The verdict is identical." if same else "The verdict differs.")
+                    again = replay_decision(ui.ctx(), decision)
+                    if again.same:
+                        st.success("The verdict is identical, and so is every number.")
+                    else:
+                        st.error("The verdict differs." if again.faulty else "A newer release judges this otherwise.")
+                        found = pd.DataFrame([asdict(found) for found in again.differences]).astype(str)
+                        st.dataframe(found, hide_index=True)
                 except ContinualError as error:
                     st.error(str(error))
-            with st.expander("Evidence as stored"):
-                st.json(json.loads(entry.evidence), expanded=1)
+            if entry.evidence:
+                with st.expander("Evidence as stored"):
+                    st.json(json.loads(entry.evidence), expanded=1)
 
 
 user = ui.require(Role.VIEWER)
