@@ -29,7 +29,8 @@ from core.policy import (
     excess,
     took_over,
 )
-from core.records import Action, Comparison, DriftCheck, Kind, Reason, Schema, Task, Verdict
+from core.records import Action, Comparison, DriftCheck, Reason, Schema, Task, Verdict
+from core.slices import slices
 
 Span = tuple[int, int]
 
@@ -451,7 +452,7 @@ def _trial(bench: _Bench, champion: Contender | None, candidate: int) -> gate.Tr
         champion=bench.losses(champion.version, bench.held),
         scores=_brier_scores(bench.answers(champion.version, bench.held), theirs, labels, schema),
         past=(past[0], past[1]) if past else None,
-        slices=_slices(bench.world.rows(*span(bench.policy, bench.held))[known], schema),
+        slices=slices(bench.world.rows(*span(bench.policy, bench.held))[known], schema),
     )
 
 
@@ -470,23 +471,3 @@ def _brier_scores(
     truth = labels[known].to_numpy()[:, None] == np.asarray(schema.classes, dtype=object)[None, :]
     first, second = (((said.probabilities[known] - truth) ** 2).sum(1) for said in (ours, theirs))  # type: ignore[index]
     return first, second
-
-
-MOST_SLICES = 60
-
-
-def _slices(rows: pd.DataFrame, schema: Schema) -> dict[str, NDArray[np.bool_]]:
-    """Masks by name: the thirds of each number, the common values of each category."""
-    found: dict[str, NDArray[np.bool_]] = {}
-    for column in schema.features:
-        values = rows[column.name]
-        if column.kind is Kind.NUMERIC:
-            low, high = values.quantile(1 / 3), values.quantile(2 / 3)
-            if not low < high:
-                continue
-            found[f"{column.name} <= {low:.4g}"] = (values <= low).to_numpy()
-            found[f"{column.name} > {high:.4g}"] = (values > high).to_numpy()
-        elif column.kind is not Kind.TIMESTAMP:
-            for value in values.value_counts().index[:5]:
-                found[f"{column.name} = {value}"] = (values == value).fillna(False).to_numpy(dtype=bool)
-    return dict(list(found.items())[:MOST_SLICES])
