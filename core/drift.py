@@ -47,9 +47,9 @@ from core.profiles import Feature, Profile, Values, merge
 from core.records import Column, DriftCheck, Kind, Schema, Score, Task, Verdict
 
 __all__ = [
+    "ANSWERS",
     "DECISIVE",
     "JOINT",
-    "PSEUDO_FEATURES",
     "Profile",
     "Reference",
     "against",
@@ -58,12 +58,13 @@ __all__ = [
     "merge",
     "profile",
     "reference",
+    "with_answers",
 ]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PSEUDO_FEATURES = ("prediction", "label")  # profiled when the frame holds them; judged only when asked for by name
+ANSWERS = ("prediction", "label")  # profiled when the frame holds them; judged only when asked for by name
 JOINT = "all features"  # the name under which the joint score is reported
 DECISIVE: Mapping[str, float] = {  # what decides by default, and its share of a feature's part of the budget
     "mann_whitney": 0.6,
@@ -93,6 +94,7 @@ class Reference:
 
     ``times`` and ``freedoms`` are (3, F): autocorrelation time and its degrees of freedom for each of ASPECTS.
     ``overlap`` (F, F) is the correlation of the features' test statistics, 0 (independent) to 1.
+    ``known_from`` is how many rows these were estimated from, when they are not those of ``profile`` (`against`).
     """
 
     id: str
@@ -101,6 +103,7 @@ class Reference:
     times: Floats
     freedoms: Floats
     overlap: Floats
+    known_from: int = 0
 
     @property
     def rows(self) -> int:
@@ -198,12 +201,12 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     """
     if not len(frame):
         raise NotEnoughRows("0 rows in the reference window; at least 1 is needed. Add rows on Data.")
-    extra = [Column(name, _kind(frame[name])) for name in PSEUDO_FEATURES if name in frame.columns]
+    extra = [Column(name, _kind(frame[name])) for name in ANSWERS if name in frame.columns]
     known = set(schema.names)
     columns = [*schema.features, *(column for column in extra if column.name not in known)]
     values = [profiles.values_of(frame, column.name, column.kind) for column in columns]
     placed = [profiles.place_bins(column, one) for column, one in zip(columns, values, strict=True)]
-    features = tuple(feature for feature, _ in placed)
+    features = tuple(replace(feature, answer=feature.name not in known) for feature, _ in placed)
     window = _profile("", len(frame), [counted for _, counted in placed])
     digest = hashlib.sha256(
         b"".join((f"{f.name}|{f.kind}|{f.centre!r}|{f.scale!r}|{f.categories}").encode() for f in features)
@@ -217,8 +220,22 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     return replace(bare, times=times, freedoms=freedoms, overlap=overlap)
 
 
+def with_answers(frame: pd.DataFrame, schema: Schema, **answers: Any) -> pd.DataFrame:
+    """The rows with columns `label` and `prediction` beside the features, to be profiled with them.
+
+    A feature that happens to have that name keeps its place: the answer is then not profiled.
+    """
+    return frame.assign(**{name: values for name, values in answers.items() if name not in schema.names})
+
+
 def profile(reference: Reference, frame: pd.DataFrame) -> Profile:
-    """What these rows look like in the reference's bins. Raises InvalidRows when a column is missing."""
+    """What these rows look like in the reference's bins. Raises InvalidRows when a feature's column is missing.
+
+    A label or prediction the frame does not hold counts as missing in every row.
+    """
+    absent = [feature.name for feature in reference.features if feature.answer and feature.name not in frame.columns]
+    if absent:
+        frame = frame.assign(**dict.fromkeys(absent))
     values = (profiles.values_of(frame, feature.name, feature.kind) for feature in reference.features)
     counted = [profiles.count(feature, one) for feature, one in zip(reference.features, values, strict=True)]
     return _profile(reference.id, len(frame), counted)
@@ -233,7 +250,7 @@ def against(reference: Reference, window: Profile) -> Reference:
         raise InvalidInput(
             f"The profile belongs to reference {window.reference}, not to {reference.id}. Profile the rows again."
         )
-    return replace(reference, profile=window)
+    return replace(reference, profile=window, known_from=reference.known_from or reference.rows)
 
 
 def _profile(reference_id: str, rows: int, counted: Sequence[profiles.Counted]) -> Profile:
@@ -302,11 +319,13 @@ def _calibrate(bare: Reference, values: Sequence[Values]) -> tuple[Floats, Float
         aspects, indices = np.array([aspect for aspect, _ in owner]), np.array([i for _, i in owner])
         mean = stacked.mean(axis=(1, 2))
         variance = (np.einsum("cpt,cpt->c", stacked, stacked) / len(picked) - mean**2).clip(0.0).astype(np.float64)
+        judged = np.array([not feature.answer for feature in bare.features])  # what an answer does moves no feature
         for a, aspect in enumerate(ASPECTS):
             group = np.flatnonzero(aspects == aspect)
             weight = np.bincount(indices[group], variance[group], minlength=count)
             tied = np.bincount(indices[group], (variance * neighbours)[group], minlength=count)
-            typical = float(np.median(tied[weight > 0] / weight[weight > 0])) if (weight > 0).sum() > 2 else 0.0
+            sure = (weight > 0) & judged
+            typical = float(np.median(tied[sure] / weight[sure])) if sure.sum() > 2 else 0.0
             guarded = dependence.guarded_time(found[group], typical, len(picked))
             for one, degrees, i in zip(guarded, freedom[group], indices[group], strict=True):
                 if one > times[a, i]:
@@ -418,7 +437,7 @@ def check(
 
     ``budget``: the probability of an alarm, over the whole check, when nothing changed. ``smallest_shift``: the share
     of the rows whose move is worth an alarm. ``metrics``: names of METRICS, or `joint_shift`; they share the budget
-    (by weight, when given as a mapping). ``features``: judge only these; without it all but PSEUDO_FEATURES.
+    (by weight, when given as a mapping). ``features``: judge only these; without it all but ANSWERS.
     `detectable` is the share of the rows whose shift half of the features would have shown with 80 % power.
 
     >>> draw = np.random.default_rng(0)
@@ -486,7 +505,7 @@ def _valid(budget: float, smallest_shift: float, metrics: Sequence[str] | Mappin
 def _chosen(reference: Reference, features: Sequence[str] | None) -> Ints:
     names = reference.names
     if features is None:
-        return np.array([i for i, name in enumerate(names) if name not in PSEUDO_FEATURES], np.int64)
+        return np.array([i for i, feature in enumerate(reference.features) if not feature.answer], np.int64)
     unknown = [name for name in features if name not in names]
     if unknown:
         raise InvalidInput(f"The reference has no feature '{unknown[0]}'. It has {', '.join(names)}.")
@@ -526,10 +545,11 @@ def _test(
 
 
 def _long_enough(reference: Reference, current: Profile, aspect: str) -> NDArray[np.bool_]:
-    """Which features can be judged at all: those whose dependence the reference is long enough to know, and the
-    current window to be worth FEWEST independent rows."""
+    """Which features can be judged at all: those whose dependence the reference is long enough to know, where both
+    windows are worth FEWEST independent rows."""
     time = reference.times[ASPECTS.index(aspect)]
-    return np.asarray(((reference.rows >= LONG * time) | (time == 1.0)) & (current.rows >= FEWEST * time))
+    known = ((reference.known_from or reference.rows) >= LONG * time) | (time == 1.0)
+    return np.asarray(known & (min(reference.rows, current.rows) >= FEWEST * time))
 
 
 def _weigh(tests: Sequence[_Tests], features: int, joint_part: float) -> list[_Tests]:

@@ -34,7 +34,7 @@ from core.records import (
     Task,
     User,
 )
-from core.store import decisions, labels, models, performances
+from core.store import decisions, labels, models, performances, profiles
 from core.store.decisions import Entry
 from core.training import Worker, worker_process
 from core.world import StoreWorld
@@ -109,6 +109,8 @@ def _turn(bench: Bench, progress: Progress) -> str:
         if seen.check is not None:
             scores = (*seen.check.scores, *_prediction_drift(bench, number))
             decisions.insert_scores(con, made, bench.project.id, bench.now, number, scores)
+        if bench.memory.champion:
+            _keep_profile(con, bench, bench.memory.champion.version, number)
         if decision.action is Action.ROLL_BACK and decision.version is not None:
             _enthrone(con, bench, decision.version, made)
         _tell(con, bench, entry, made)
@@ -118,6 +120,12 @@ def _turn(bench: Bench, progress: Progress) -> str:
     if decision.action is Action.RETRAIN:
         return _carry_out(replace(bench, memory=after), replace(entry, id=made), progress)
     return _sentence(entry)
+
+
+def _keep_profile(con: DuckDBPyConnection, bench: Bench, version: int, number: int) -> None:
+    """Keep what the window looks like in the bins of this version's reference: `core.drift_history` reads it."""
+    kept = bench.world.profile(version, *turn.span(bench.policy, number))
+    profiles.insert(con, bench.project.id, version, number, kept.rows, kept.to_bytes(), bench.now)
 
 
 def _prediction_drift(bench: Bench, number: int) -> tuple[Score, ...]:
@@ -206,6 +214,8 @@ def _measure(bench: Bench) -> None:
                 performances.insert(
                     con, bench.project.id, window, measured, reign.version if reign else None, bench.now
                 )
+                for version in profiles.versions(con, bench.project.id, window):
+                    _keep_profile(con, bench, version, window)  # with the labels that have come since
 
 
 # ---- by hand -------------------------------------------------------------------------------------

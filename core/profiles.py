@@ -61,6 +61,7 @@ class Feature:
     points: Floats = field(default_factory=lambda: NO_FLOATS)
     categories: tuple[str, ...] = ()
     complete: bool = True  # every category of the reference is in `categories`
+    answer: bool = False  # the label or the prediction: judged only when asked for by name
 
     @cached_property
     def positions(self) -> dict[str, int]:

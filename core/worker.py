@@ -49,7 +49,9 @@ def fit(task: dict[str, Any]) -> dict[str, Any]:
     say(f"fitting on {len(frame):,} rows")
     pipeline = estimators.build(task["estimator"], schema, task["seed"]).fit(features, labels)
     seconds = time.perf_counter() - began
-    (folder / "reference.bin").write_bytes(drift.reference(features, schema).to_bytes())
+    said, _ = serving.answers(pipeline, features, schema)
+    answered = drift.with_answers(features, schema, label=labels, prediction=said)
+    (folder / "reference.bin").write_bytes(drift.reference(answered, schema).to_bytes())
     sha256 = serving.save(pipeline, folder)
     sync(folder)
     with (folder / ROWS).open("rb") as file:

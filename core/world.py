@@ -18,7 +18,8 @@ from core.turn import Answers, Span
 
 @dataclass
 class StoreWorld:
-    """`turn.World` over the database, as it is now. Made for one cycle; it keeps the references it has read."""
+    """`turn.World` over the database, as it is now. Made for one cycle; it keeps the references it
+    has read and the profiles it has counted."""
 
     ctx: Context
     project: Project
@@ -26,6 +27,7 @@ class StoreWorld:
     progress: Callable[[str], None]
     hand: training.Worker
     _references: dict[int, drift.Reference] = field(default_factory=dict)
+    _profiles: dict[tuple[int, int, int], drift.Profile] = field(default_factory=dict)
 
     @property
     def schema(self) -> Schema:
@@ -103,4 +105,11 @@ class StoreWorld:
         return self._references[version]
 
     def profile(self, version: int, first: int, last: int) -> drift.Profile:
-        return drift.profile(self.reference(version), self.rows(first, last))
+        """With what was answered, and the labels that have arrived. Counted once, however often it is asked for."""
+        if (version, first, last) not in self._profiles:
+            frame = drift.with_answers(
+                self.rows(first, last), self.schema, label=self.labels(first, last).to_numpy(),
+                prediction=self.answers(first, last).labels,
+            )  # fmt: skip
+            self._profiles[version, first, last] = drift.profile(self.reference(version), frame)
+        return self._profiles[version, first, last]

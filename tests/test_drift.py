@@ -218,3 +218,22 @@ def test_the_command_prints_a_verdict_and_exits_with_it(tmp_path: object, capsys
     assert {row["name"] for row in printed["features"] if row["drifting"]} == {"age"}
     assert set(printed["features"][0]) == {"name", "drifting", "score", "limit", "metric"}
     assert drift.main([paths[0], "nowhere.parquet", "--json"]) == 2
+
+
+def test_a_feature_that_is_called_label_is_a_feature_like_any_other() -> None:
+    schema = Schema((Column("label", Kind.NUMERIC),), "y", Task.BINARY, ("no", "yes"))
+    frame = pd.DataFrame({"label": np.random.default_rng(0).normal(size=500)})
+    known = drift.reference(drift.with_answers(frame, schema, label=["no"] * 500, prediction=["no"] * 500), schema)
+    assert known.names == ["label", "prediction"]
+    found = drift.check(known, drift.profile(known, frame + 1))
+    assert {score.feature for score in found.scores if score.drifting} == {"label"}
+
+
+def test_what_the_label_does_moves_no_limit_of_a_feature() -> None:
+    before, now = rows(1000, 1), rows(1000, 2)
+    slow = np.repeat(np.arange(10.0), 100)
+    plain, answered = drift.reference(before, SCHEMA), drift.reference(before.assign(label=slow), SCHEMA)
+    assert (
+        drift.check(plain, drift.profile(plain, now)).scores
+        == drift.check(answered, drift.profile(answered, now)).scores
+    )
