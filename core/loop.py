@@ -114,7 +114,7 @@ def _turn(bench: Bench, progress: Progress) -> str:
         if decision.action is Action.ROLL_BACK and decision.version is not None:
             _enthrone(con, bench, decision.version, made)
         _tell(con, bench, entry, made)
-        if after.drifts == 1:  # the first check of a row of them
+        if after.drifts == 1 and bench.memory.drifts == 0:  # the first check of a row of them
             features = ", ".join(seen.evidence.drifting)
             _alert(con, bench, Severity.WARNING, Reason("drift_seen", {"features": features}), made)
     if decision.action is Action.RETRAIN:

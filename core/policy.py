@@ -6,11 +6,12 @@ evidence and carries out what was decided.
 
 In order (`STEPS`):
 
-1. without a champion: wait for the warm-up, then train a first model
-2. a broken feed, or labels that no longer go with the answers, block everything and alert; the window is set aside
-3. a predecessor that proves better comes back; a challenger on trial is promoted or dropped
-4. the triggers vote (performance, staleness, growth, period, drift, labels); a quorum of them starts a retrain, if the budget allows one
-5. a champion whose loss has risen, and that is not retrained, is told: a rise is no proof that a fresh model would do better
+1. a broken feed blocks everything and alerts; the window is set aside
+2. without a champion: wait for the warm-up, then train a first model
+3. labels that no longer go with the answers alert too; a second such window is believed
+4. a predecessor that proves better comes back; a challenger on trial is promoted or dropped
+5. the triggers vote (performance, staleness, growth, period, drift, labels); a quorum of them starts a retrain, if the budget allows one
+6. a champion whose loss has risen, and that is not retrained, is told: a rise is no proof that a fresh model would do better
 
 Models and losses: everything is judged on windows that the model in question was not trained on, by block means of
 row losses (`core.gate`), so that levels hold for rows that depend on their neighbours.
@@ -28,10 +29,11 @@ from scipy import stats
 
 from core import estimators
 from core.errors import InvalidInput
+from core.feed import Fault
 from core.gate import GATES, SANITY, Tally, proven
 from core.records import Action, Reason, Verdict
 
-LOGIC = 1  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
+LOGIC = 2  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
 
 
 class Scope(StrEnum):
@@ -232,8 +234,8 @@ class Evidence(_Stored):
     """What was seen at turn ``turn``, which comes after window ``turn`` was served.
 
     ``judged`` are the windows that have become mature since the last turn, oldest first; ``pending`` those seen that
-    are not yet. ``cause`` and ``blocked`` are the diagnosis; None and False when there is none. ``logic`` is the `LOGIC`
-    of the release that saw and judged it; 0 where it did not say.
+    are not yet. ``faults`` are what is wrong with the feed of the newest; it is ``blocked`` then. ``logic``
+    is the `LOGIC` of the release that saw and judged it; 0 where it did not say.
     """
 
     turn: int
@@ -244,9 +246,8 @@ class Evidence(_Stored):
     drift: Verdict = Verdict.UNKNOWN
     drifting: tuple[str, ...] = ()
     drift_note: str = ""
-    cause: str | None = None
+    faults: tuple[Fault, ...] = ()
     blocked: bool = False
-    blocked_by: str = ""
     logic: int = 0
 
 
@@ -265,7 +266,7 @@ class Memory(_Stored):
     """What judgement carries from turn to turn. ``Memory()`` is a project's beginning.
 
     ``labelled`` are the windows to train on, ``pending`` those whose labels are not mature, ``quarantined`` those set
-    aside for good. ``baseline`` are the champion's losses on its first windows (the one it was compared on, and those
+    aside; ``accepted`` are features whose values a person has said are right, and from which window on. ``baseline`` are the champion's losses on its first windows (the one it was compared on, and those
     without a breach), ``limit`` what its newest window was held to; ``ahead`` what its predecessor was better by,
     ``trial`` what the challenger is, on windows that neither was trained on. ``learned`` are the windows that the newest
     challenger could learn from. ``stale`` is what the champion's staleness
@@ -286,6 +287,7 @@ class Memory(_Stored):
     pending: tuple[int, ...] = ()
     labelled: tuple[int, ...] = ()
     quarantined: tuple[int, ...] = ()
+    accepted: tuple[tuple[str, int], ...] = ()
     suspect: int | None = None
     skill: float | None = None
     changed: int = 0
@@ -323,6 +325,7 @@ URGENT_CREDIT = -0.5  # an emergency may run ahead of the budget
 CREDIT_PER_PRICE = 0.1  # and so may staleness, by so much for each time that its price has been paid in vain
 MOST_CREDIT = 3.0  # retrains that may be saved up
 LONGEST_TRIAL = 8  # windows
+FAULTS_TOLD = 5
 NO_SKILL, CLEAR_SKILL = 3.0, 8.0  # standard errors
 SKILL_MEMORY = 0.8
 
@@ -350,9 +353,9 @@ def decide(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
 
 def _first_model(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | None:
     """Without a champion: wait for the warm-up, then train."""
-    seen, needed = len(memory.labelled), policy.warm_up_windows
-    if memory.champion or (seen >= needed and evidence.blocked):
+    if memory.champion:
         return None
+    seen, needed = len(memory.labelled), policy.warm_up_windows
     flip = Reason("flip_labels", {"seen": seen, "needed": needed if seen < needed else needed - 1})
     if seen < needed:
         return Decision(Action.WAIT, (Reason("warming_up", {"seen": seen, "needed": needed}),), flip), memory
@@ -364,8 +367,13 @@ def _blocked(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | No
     """A broken feed: the window is set aside, now and when its labels come."""
     if not evidence.blocked:
         return None
-    reason = Reason("broken_feed", {"what": evidence.blocked_by or evidence.cause or "unknown"})
-    return Decision(Action.ALERT, (reason,), Reason("flip_feed_whole")), memory
+    features = ", ".join(fault.feature for fault in evidence.faults)
+    reasons = (Reason("broken_feed", {"what": features}), *map(_about_fault, evidence.faults[:FAULTS_TOLD]))
+    return Decision(Action.ALERT, reasons, Reason("flip_feed_whole")), memory
+
+
+def _about_fault(fault: Fault) -> Reason:
+    return Reason(f"feed_{fault.what}", {"feature": fault.feature, "seen": fault.seen, "usual": fault.usual})
 
 
 def _suspicious(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | None:
@@ -381,7 +389,8 @@ def _suspicious(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome |
 def _note(policy: Policy, evidence: Evidence, memory: Memory) -> Memory:
     """The memory with this turn's evidence in it."""
     turns = max(0, evidence.turn + 1 - memory.next_window)
-    drifts = {Verdict.DRIFTING: memory.drifts + 1, Verdict.STABLE: 0, Verdict.UNKNOWN: memory.drifts}[evidence.drift]
+    drift = Verdict.UNKNOWN if evidence.blocked else evidence.drift  # of the feed, not of the world
+    drifts = {Verdict.DRIFTING: memory.drifts + 1, Verdict.STABLE: 0, Verdict.UNKNOWN: memory.drifts}[drift]
     noted = replace(
         memory,
         next_window=memory.next_window + turns,
@@ -651,8 +660,8 @@ def _about_drift(evidence: Evidence) -> tuple[Reason, ...]:
 
 
 STEPS: tuple[Callable[[Policy, Evidence, Memory], Outcome | None], ...] = (
-    _first_model,
     _blocked,
+    _first_model,
     _suspicious,
     _roll_back,
     _settle_trial,

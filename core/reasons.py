@@ -42,7 +42,11 @@ SENTENCES: dict[str, str] = {
     " windows.",
     # alerts
     "training_failed": "The challenger could not be trained: {why}",
-    "broken_feed": "The feed looks broken ({what}): nothing is trained on it. Mend the feed.",
+    "broken_feed": "The feed looks broken ({what}): the window is set aside and nothing is trained on it. Mend the feed.",
+    "feed_missing": "{feature}: {seen:.0%} of the values are missing; it was {usual:.0%} at most.",
+    "feed_unit": "{feature}: divided by {seen:g} the values are the usual ones; the unit has changed.",
+    "feed_stuck": "{feature}: one value fills {seen:.0%} of the window in a row; it was {usual:.0%} at most.",
+    "feed_unseen": "{feature}: {seen:.0%} of the values are categories that were never seen.",
     "labels_suspicious": "The labels of window {window} do not go with the answers at all ({seen:.1f} standard errors;"
     " {usual:.1f} are usual): they may be mixed up. They are set aside unless the next window shows the same.",
     "rollback_advised": "Version {version} beats the champion by {advantage:.4g} over {windows} windows;"

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from core import drift, estimators, gate
+from core import drift, estimators, feed, gate
 from core.gate import Tally
 from core.policy import (
     HANDICAPS,
@@ -107,6 +107,7 @@ def observe(world: World, policy: Policy, memory: Memory, turn: int, *, seed: in
     unseen = [*memory.pending, *range(memory.next_window, turn + 1)]
     judged = {window: found for window in unseen if (found := _judge(world, policy, memory, window, seed))}
     check = _check(world, policy, memory, turn)
+    faults = _faults(world, policy, memory, turn)
     return Observation(
         Evidence(
             turn=turn,
@@ -117,6 +118,8 @@ def observe(world: World, policy: Policy, memory: Memory, turn: int, *, seed: in
             drift=check.verdict if check else Verdict.UNKNOWN,
             drifting=tuple(dict.fromkeys(score.feature for score in check.scores if score.drifting)) if check else (),
             drift_note=check.note if check else "",
+            faults=faults,
+            blocked=bool(faults),
             logic=LOGIC,
         ),
         check,
@@ -196,6 +199,18 @@ def _check(world: World, policy: Policy, memory: Memory, turn: int) -> DriftChec
     version = memory.champion.version
     reference = world.reference(version)
     return drift.check(reference, world.profile(version, *span(policy, turn)), budget=policy.drift_budget)
+
+
+def _faults(world: World, policy: Policy, memory: Memory, turn: int) -> tuple[feed.Fault, ...]:
+    """What is wrong with the feed of a window, as the newest good windows before it tell."""
+    before = [window for window in range(turn) if window not in memory.quarantined][-feed.KNOWN :]
+    known = {window: _first_rows(world, policy, window) for window in before}
+    return feed.faults(known, world.rows(*span(policy, turn)), world.schema, since=dict(memory.accepted))
+
+
+def _first_rows(world: World, policy: Policy, window: int) -> pd.DataFrame:
+    first, last = span(policy, window)
+    return world.rows(first, min(last, first + ENOUGH_ROWS))
 
 
 # ---- challenging -------------------------------------------------------------------------------
@@ -350,6 +365,7 @@ def _on_trial(bench: _Bench, after: Memory, challenger: Contender) -> Memory:
     return replace(after, challenger=challenger, trial=Tally().plus(gain), trial_rows=rows)
 
 
+ENOUGH_ROWS = 2_000  # of a window, to know what is usual
 FEWEST_ROWS = 200
 FEWEST_OF_A_CLASS = 10
 SCOPE_LEVEL = 0.05
