@@ -27,7 +27,7 @@ from scipy import special, stats
 from core import performance
 from core.dependence import autocorrelation_time
 from core.errors import NotEnoughRows
-from core.records import Kind, Schema
+from core.records import Guess, Kind, Schema
 
 Floats = NDArray[np.float64]
 Labels: TypeAlias = "pd.Series[Any] | NDArray[Any]"
@@ -61,22 +61,6 @@ class Calibration:
     misfit: float
     last: float
     rows: int
-
-
-@dataclass(frozen=True)
-class Guess:
-    """The score these rows probably have. ``low`` to ``high`` should hold the realised score in 90 % of windows.
-
-    ``deviation`` is the standard deviation of realised minus guessed; ``last`` the last realised score known then.
-    """
-
-    metric: str
-    value: float
-    low: float
-    high: float
-    rows: int
-    deviation: float
-    last: float
 
 
 @dataclass(frozen=True)

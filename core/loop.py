@@ -14,7 +14,7 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 from loguru import logger
 
-from core import alerting, auth, drift, performance, prediction, projects, reasons, turn
+from core import alerting, auth, drift, monitoring, performance, prediction, projects, reasons, turn
 from core.context import Context
 from core.errors import Conflict, ContinualError, InvalidInput, NotEnoughRows, NotFound
 from core.policy import Contender, Decision, Evidence, Memory, Policy, Scope, by_hand, decide, took_over
@@ -84,6 +84,7 @@ def run_cycle(ctx: Context, project: Project, now: datetime, progress: Progress 
         told += _judge(bench, progress)
         bench = _bench(ctx, project, now, hand, progress)
         _measure(bench)
+        monitoring.guess(bench.world, bench.policy, now)
         return " ".join(told) or _wait(bench)
 
 

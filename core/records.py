@@ -123,6 +123,22 @@ class Performance:
     scores: tuple[Estimate, ...] = ()
 
 
+@dataclass(frozen=True)
+class Guess:
+    """The score these rows probably have. ``low`` to ``high`` should hold the realised score in 90 % of windows.
+
+    ``deviation`` is the standard deviation of realised minus guessed; ``last`` the last realised score known then.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    rows: int
+    deviation: float
+    last: float
+
+
 class Action(StrEnum):
     WAIT = "wait"  # too little to judge yet
     NOTHING = "nothing"  # judged, and all is well

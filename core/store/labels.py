@@ -113,6 +113,16 @@ def by_window(con: DuckDBPyConnection, project: str, window_rows: int, *, newest
     return dict(con.execute(query, {"size": window_rows, "project": project, "newest": newest}).fetchall())
 
 
+def arrivals(
+    con: DuckDBPyConnection, project: str, window_rows: int, *, newest: int
+) -> dict[int, tuple[int, datetime]]:
+    """How many labels each of the newest labelled windows has, and when the last of them came."""
+    query = """SELECT position // $size AS number, count(*), max(arrived_at) FROM labels WHERE project = $project
+        GROUP BY number ORDER BY number DESC LIMIT $newest"""
+    found = con.execute(query, {"size": window_rows, "project": project, "newest": newest}).fetchall()
+    return {number: (count, at) for number, count, at in found}
+
+
 def last_labelled(con: DuckDBPyConnection, project: str) -> int:
     """One more than the position of the newest labelled row; 0 when there is none."""
     query = "SELECT coalesce(max(position) + 1, 0) FROM labels WHERE project = ?"
