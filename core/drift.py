@@ -28,20 +28,20 @@ import sys
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import chdtrc, chdtri, chndtrinc, ndtri
+from scipy.special import chdtrc, chdtri, chndtrinc, ndtr, ndtri, stdtr
 
-from core import dependence, profiles
+from core import comovement, dependence, profiles
 from core.drift_metrics import METRICS, Pair
 from core.drift_metrics import chi_square as chi_square_metric
 from core.drift_metrics import mann_whitney as mann_whitney_metric
-from core.drift_metrics.base import squares_limit
+from core.drift_metrics.base import Links, squares_limit
 from core.errors import ContinualError, InvalidInput, InvalidRows, NotEnoughRows
 from core.profiles import Feature, Profile, Values, merge
 from core.records import Column, DriftCheck, Kind, Schema, Score, Task, Verdict
@@ -72,6 +72,7 @@ DECISIVE: Mapping[str, float] = {  # what decides by default, and its share of a
     "mood": 0.2,
     "chi_square": 1.0,
     "missing_rate": 0.1,
+    "correlation": 0.1,
     "joint_shift": 1.0,
 }
 JOINT_PART = 0.25  # of the budget goes to the features together
@@ -84,7 +85,8 @@ ASPECTS = ("location", "shape", "missing")
 STRETCH, STRETCHES = 1024, 4  # neighbouring rows the dependence is estimated from
 BLOCKS = 128
 MANY = 1 << 14  # from so many rows on, dependence over longer distances is looked for in block means
-SAMPLED = 2_000
+SAMPLED = 2_000  # rows of a window that features are looked at together in, at least, where it has them
+TAILS = 10.0  # a mean of products of scores is normal from so many times the product of their kurtoses in rows
 LEADING = 4  # categories whose dependence is looked at
 
 
@@ -94,7 +96,9 @@ class Reference:
 
     ``times`` and ``freedoms`` are (3, F): autocorrelation time and its degrees of freedom for each of ASPECTS.
     ``overlap`` (F, F) is the correlation of the features' test statistics, 0 (independent) to 1.
-    ``known_from`` is how many rows these were estimated from, when they are not those of ``profile`` (`against`).
+    ``variances`` (F, F), ``loose`` (F, F) and ``kurtosis`` (F,) say how much the correlation of two features varies
+    (`core.comovement.variances`); empty where the rows were not looked at together.
+    ``placed`` is the profile that all this was read from, when it is not ``profile`` (`against`).
     """
 
     id: str
@@ -103,11 +107,19 @@ class Reference:
     times: Floats
     freedoms: Floats
     overlap: Floats
-    known_from: int = 0
+    variances: Floats = field(default_factory=lambda: profiles.NO_FLOATS)
+    loose: Floats = field(default_factory=lambda: profiles.NO_FLOATS)
+    kurtosis: Floats = field(default_factory=lambda: profiles.NO_FLOATS)
+    placed: Profile | None = None
 
     @property
     def rows(self) -> int:
         return self.profile.rows
+
+    @property
+    def known_from(self) -> int:
+        """How many rows bins and dependence were read from."""
+        return (self.placed or self.profile).rows
 
     @property
     def names(self) -> list[str]:
@@ -144,7 +156,8 @@ class Reference:
     @cached_property
     def scores(self) -> Floats:
         """The rank score of each bin, (F, B + 1): mean 0 and variance 1 for evenly spread values; 0 where missing."""
-        share = self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1.0)
+        counts = self.counts if self.placed is None else self.table(self.placed)
+        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
         middle = np.cumsum(share, axis=1) - share / 2.0
         return np.c_[np.sqrt(3.0) * (2.0 * middle - 1.0), np.zeros(len(middle))]
 
@@ -160,6 +173,7 @@ class Reference:
         body = {"id": self.id, "features": features, "profile": self.profile.to_bytes().hex()} | {
             name: getattr(self, name).tolist() for name in ("times", "freedoms", "overlap")
         }
+        body |= {name: getattr(self, name).tolist() for name in ("variances", "loose", "kurtosis")}
         return b"CMR1" + zlib.compress(json.dumps(body).encode(), 6)
 
     @staticmethod
@@ -182,6 +196,7 @@ class Reference:
             for row in body["features"]
         )
         count = len(features)
+        together = [np.array(body.get(name, []), np.float64) for name in ("variances", "loose", "kurtosis")]
         return Reference(
             body["id"],
             features,
@@ -189,6 +204,9 @@ class Reference:
             np.array(body["times"]).reshape(len(ASPECTS), count),
             np.array(body["freedoms"]).reshape(len(ASPECTS), count),
             np.array(body["overlap"]).reshape(count, count),
+            together[0],
+            together[1],
+            together[2],
         )
 
 
@@ -205,8 +223,19 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     known = set(schema.names)
     columns = [*schema.features, *(column for column in extra if column.name not in known)]
     values = [profiles.values_of(frame, column.name, column.kind) for column in columns]
+    clocks = [
+        column.kind is Kind.TIMESTAMP and not isinstance(one, profiles.Codes) and profiles.is_clock(one)
+        for column, one in zip(columns, values, strict=True)
+    ]
+    values = [
+        profiles.steps(one) if clock and not isinstance(one, profiles.Codes) else one
+        for one, clock in zip(values, clocks, strict=True)
+    ]
     placed = [profiles.place_bins(column, one) for column, one in zip(columns, values, strict=True)]
-    features = tuple(replace(feature, answer=feature.name not in known) for feature, _ in placed)
+    features = tuple(
+        replace(feature, answer=feature.name not in known, clock=clock)
+        for (feature, _), clock in zip(placed, clocks, strict=True)
+    )
     window = _profile("", len(frame), [counted for _, counted in placed])
     digest = hashlib.sha256(
         b"".join((f"{f.name}|{f.kind}|{f.centre!r}|{f.scale!r}|{f.categories}").encode() for f in features)
@@ -217,7 +246,13 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     count = len(features)
     bare = Reference(window.reference, features, window, np.ones((3, count)), np.ones((3, count)), np.eye(count))
     times, freedoms, overlap = _calibrate(bare, values)
-    return replace(bare, times=times, freedoms=freedoms, overlap=overlap)
+    scores = _sampled_scores(bare, values)
+    variances, loose, kurtosis = (found.round(4) for found in comovement.variances(scores))  # short to keep
+    window = replace(window, sampled=scores.shape[1], cross=comovement.sketch(scores))
+    return replace(
+        bare, profile=window, times=times, freedoms=freedoms, overlap=overlap, variances=variances, loose=loose,
+        kurtosis=kurtosis,
+    )  # fmt: skip
 
 
 def with_answers(frame: pd.DataFrame, schema: Schema, **answers: Any) -> pd.DataFrame:
@@ -236,9 +271,41 @@ def profile(reference: Reference, frame: pd.DataFrame) -> Profile:
     absent = [feature.name for feature in reference.features if feature.answer and feature.name not in frame.columns]
     if absent:
         frame = frame.assign(**dict.fromkeys(absent))
-    values = (profiles.values_of(frame, feature.name, feature.kind) for feature in reference.features)
-    counted = [profiles.count(feature, one) for feature, one in zip(reference.features, values, strict=True)]
-    return _profile(reference.id, len(frame), counted)
+    counted: list[profiles.Counted] = []
+    step = _step(len(frame))
+    scores = np.empty((len(reference.features), -(-len(frame) // step)), np.float32)
+    for i, feature in enumerate(reference.features):  # one column at a time: what it takes is small beside the rows
+        values = profiles.values_of(frame, feature.name, feature.kind)
+        if feature.clock and not isinstance(values, profiles.Codes):
+            values = profiles.steps(values)
+        counted.append(profiles.count(feature, values))
+        scores[i] = _scores_of(reference, i, values, step)
+    return replace(
+        _profile(reference.id, len(frame), counted), sampled=scores.shape[1], cross=comovement.sketch(scores)
+    )
+
+
+def _step(rows: int) -> int:
+    """Every how many rows the features are looked at together: at least SAMPLED of the rows are."""
+    return max(1, rows // SAMPLED)
+
+
+def _scores_of(reference: Reference, i: int, values: Values, step: int) -> NDArray[np.float32]:
+    """The rank scores of every ``step``-th value of one feature; 0 where it is missing."""
+    feature = reference.features[i]
+    table = reference.scores[i].astype(np.float32)
+    table[feature.bins :] = 0.0
+    if isinstance(values, profiles.Codes):
+        bins, _ = profiles.category_bins(feature, values.names)
+        return np.asarray(table[np.r_[bins, feature.bins][values.codes[::step]]])
+    return np.asarray(table[profiles.bins_of(feature, values[::step])])
+
+
+def _sampled_scores(reference: Reference, values: Sequence[Values]) -> NDArray[np.float32]:
+    """The rank scores of the sampled rows, (F, rows)."""
+    step = _step(reference.rows)
+    found = [_scores_of(reference, i, column, step) for i, column in enumerate(values)]
+    return np.stack(found) if found else np.zeros((0, -(-reference.rows // step)), np.float32)
 
 
 def against(reference: Reference, window: Profile) -> Reference:
@@ -250,7 +317,7 @@ def against(reference: Reference, window: Profile) -> Reference:
         raise InvalidInput(
             f"The profile belongs to reference {window.reference}, not to {reference.id}. Profile the rows again."
         )
-    return replace(reference, profile=window, known_from=reference.known_from or reference.rows)
+    return replace(reference, profile=window, placed=reference.placed or reference.profile)
 
 
 def _profile(reference_id: str, rows: int, counted: Sequence[profiles.Counted]) -> Profile:
@@ -264,7 +331,7 @@ def _profile(reference_id: str, rows: int, counted: Sequence[profiles.Counted]) 
         np.array([one.total for one in counted]),
         np.array([one.squares for one in counted]),
         0,
-        np.zeros((0, 0)),
+        profiles.NO_FLOATS,
     )
 
 
@@ -459,9 +526,14 @@ def check(
     tests = [
         test
         for name, weight in weights.items()
-        if name in METRICS and len((test := _test(reference, current, before, now, name, weight, chosen)).features)
+        if name in METRICS
+        and name != "correlation"
+        and len((test := _test(reference, current, before, now, name, weight, chosen)).features)
     ]
     together = _together(tests, reference, smallest_shift) if "joint_shift" in weights else None
+    if "correlation" in weights:
+        still = np.setdiff1d(chosen, _moved(tests, budget, smallest_shift))
+        tests += _links_test(reference, current, before, now, weights["correlation"], still)
     tests = _weigh(tests, len(chosen), JOINT_PART if together else 0.0)
     chances = np.concatenate([t.chance for t in tests]) if tests else np.ones(0)
     enough = [t.value >= np.array(METRICS[t.metric].floor(smallest_shift)) for t in tests]
@@ -484,7 +556,7 @@ def check(
         scores.append(together.score(level * JOINT_PART))
     unjudged = tuple(reference.names[i] for i in chosen[~_long_enough(reference, current, "location")[chosen]])
     detectable = _detectable(tests, len(chosen), len(unjudged), budget, smallest_shift)
-    verdict, note = _verdict(scores, together, detectable, unjudged, rows)
+    verdict, note = _verdict(scores, together, detectable, unjudged, rows, _partners(tests, scores, reference))
     return DriftCheck(verdict, tuple(scores), *rows, budget, detectable, note, unjudged)
 
 
@@ -544,11 +616,92 @@ def _test(
     return _Tests(name, which, pair, value, metric.tail(value, pair), np.full(len(which), weight))
 
 
+def _moved(tests: Sequence[_Tests], budget: float, smallest_shift: float) -> Ints:
+    """The features that have drifted by themselves: their correlations change with them, and say nothing more."""
+    tests = _weigh(tests, 0, 0.0)
+    found: list[Ints] = [profiles.NO_INTS]
+    ratios = [
+        np.where(t.value >= METRICS[t.metric].floor(smallest_shift), t.chance / np.maximum(t.weight, 1e-300), np.inf)
+        for t in tests
+    ]
+    if tests:
+        level = budget * _steps(np.concatenate(ratios), np.ones(sum(map(len, ratios))), budget)
+        found += [test.features[ratio <= level] for test, ratio in zip(tests, ratios, strict=True)]
+    return np.unique(np.concatenate(found))
+
+
+def _links_test(
+    reference: Reference, current: Profile, before: Floats, now: Floats, weight: float, chosen: Ints
+) -> list[_Tests]:
+    """The test of correlations, of features that did not move by themselves; none where they cannot be compared."""
+    chosen = chosen[_long_enough(reference, current, "location")[chosen]]
+    links = _links(reference, current, chosen)
+    if links is None or not (compared := links.partners > 0).any():
+        return []
+    links = Links(*(getattr(links, name)[compared] for name in ("change", "error", "freedom", "partners", "partner")))
+    which = chosen[compared]
+    pair = replace(_pair(reference, current, before, now, which, "location"), links=links)
+    metric = METRICS["correlation"]
+    value = metric.value(pair)
+    return [_Tests("correlation", which, pair, value, metric.tail(value, pair), np.full(len(which), weight))]
+
+
+def _links(reference: Reference, current: Profile, which: Ints) -> Links | None:
+    """Each of these features with the other one it has most surely stopped, or begun, to move together with.
+
+    Fisher's z of a correlation varies by ``variances`` over the independent rows. Of two autoregressive features of
+    coefficients a and b, products of neighbouring rows correlate by ``a b`` (Bartlett, *Some aspects of the
+    time-correlation problem*, JRSS 1935), those of every s-th row by its s-th power. Compared are pairs whose products
+    have so light tails that the mean of so few rows is normal.
+    """
+    sketches = reference.profile.cross, current.cross
+    side = len(reference.features)
+    if len(which) < 2 or reference.variances.shape != (side, side) or min(map(len, sketches)) == 0:
+        return None
+    pick = np.ix_(which, which)
+    time = reference.times[0, which]
+    coefficient = (time - 1.0) / (time + 1.0)
+    worth: list[Floats] = []
+    found: list[Floats] = []
+    for window in (reference.profile, current):
+        tied = np.outer(coefficient, coefficient) ** (window.rows / max(window.sampled, 1))
+        worth.append(window.sampled * (1.0 - tied) / (1.0 + tied))
+        found.append(comovement.correlations(window.cross)[pick])
+    fewest = np.minimum(*worth)
+    alive = np.all([np.diag(comovement.moments(cross)[2])[which] > 1e-4 for cross in sketches], axis=0)
+    kurtosis = reference.kurtosis[which]
+    able = np.outer(alive, alive) & (np.outer(kurtosis, kurtosis) <= fewest / TAILS) & (fewest > 4.0)
+    np.fill_diagonal(able, False)
+    free = reference.freedoms[0, which]
+    freedom = np.minimum(reference.loose[pick], np.minimum(free[:, None], free[None, :]))
+    error = np.sqrt(reference.variances[pick] * sum(1.0 / np.maximum(rows - 3.0, 1.0) for rows in worth))
+    change = np.abs(np.arctanh(found[1]) - np.arctanh(found[0]))
+    known = np.isinf(freedom)
+    chance = np.where(known, ndtr(-change / error), stdtr(np.where(known, 1.0, freedom), -change / error))
+    best = np.where(able, chance, 2.0).argmin(axis=1)
+    row = np.arange(len(which))
+    partners = able.sum(axis=1).astype(np.float64)
+    return Links(change[row, best], error[row, best], freedom[row, best], partners, which[best])
+
+
+def _partners(tests: Sequence[_Tests], scores: Sequence[Score], reference: Reference) -> list[tuple[str, str]]:
+    """The pairs of features that no longer move together as they did."""
+    drifting = {score.feature for score in scores if score.metric == "correlation" and score.drifting}
+    pairs = {
+        (min(names), max(names))
+        for test in tests
+        if test.pair.links is not None
+        for i, other in zip(test.features, test.pair.links.partner, strict=True)
+        if (names := (reference.names[i], reference.names[other]))[0] in drifting
+    }
+    return sorted(pairs)
+
+
 def _long_enough(reference: Reference, current: Profile, aspect: str) -> NDArray[np.bool_]:
     """Which features can be judged at all: those whose dependence the reference is long enough to know, where both
     windows are worth FEWEST independent rows."""
     time = reference.times[ASPECTS.index(aspect)]
-    known = ((reference.known_from or reference.rows) >= LONG * time) | (time == 1.0)
+    known = (reference.known_from >= LONG * time) | (time == 1.0)
     return np.asarray(known & (min(reference.rows, current.rows) >= FEWEST * time))
 
 
@@ -647,6 +800,7 @@ def _verdict(
     detectable: float,
     unjudged: Sequence[str],
     rows: tuple[int, int],
+    partners: Sequence[tuple[str, str]] = (),
 ) -> tuple[Verdict, str]:
     """The verdict and what there is to say about it in plain words."""
     drifting = list(dict.fromkeys(s.feature for s in scores if s.drifting and s.feature != JOINT))
@@ -656,7 +810,9 @@ def _verdict(
         else ""
     )
     if drifting:
-        return Verdict.DRIFTING, f"{len(drifting)} drifting: {_listed(drifting)}.{apart}"
+        parted = "; ".join(f"{one} and {other}" for one, other in partners[:3])
+        parted = f" No longer moving together as they did: {parted}." if parted else ""
+        return Verdict.DRIFTING, f"{len(drifting)} drifting: {_listed(drifting)}.{parted}{apart}"
     if together is not None and any(s.drifting for s in scores if s.feature == JOINT):
         most = f", most of all {_listed(together.carriers)}" if together.carriers else ""
         return Verdict.DRIFTING, f"No feature alone, but all together moved further than chance explains{most}.{apart}"
@@ -677,7 +833,7 @@ def facts(reference: Reference, current: Profile) -> list[dict[str, Any]]:
     """Plain numbers per feature, before (reference) and now, for a diagnosis and for a page.
 
     Keys: name, kind, missing_before, missing_now (rates), mean_before, mean_now, std_before, std_now (None for
-    categories), distinct_before, distinct_now (bins in use, so at most 256), unseen_share (of the values now).
+    categories; of a clock, seconds from row to row), distinct_before, distinct_now (bins in use, so at most 256), unseen_share (of the values now).
     """
     before, now = reference.counts, reference.table(current)
     out = []

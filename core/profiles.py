@@ -35,6 +35,7 @@ CHUNK = 1 << 17  # rows counted at once: temporaries stay in the cache
 FEW = 1 << 14  # below so many rows it is cheaper to search each row's bin than to count all the cells
 TABLE = 1 << 10  # from so many rows on their bins are read from a table of all cells
 MANY = 1 << 18  # from so many rows on moments come from the cells
+CLOCK = 20  # rows it takes to see that a timestamp moves on with them
 SAMPLE = 4_000  # rows looked at to place the centre and to see whether cells are fine enough
 NO_FLOATS: Floats = np.zeros(0)
 NO_INTS: Ints = np.zeros(0, np.int64)
@@ -45,7 +46,7 @@ NO_INTS: Ints = np.zeros(0, np.int64)
 class Feature:
     """The bins of one feature.
 
-    numeric, boolean, timestamp (in seconds): bin ``i`` is ``(border[i - 1], border[i]]``, in cells (``borders``) or in
+    numeric, boolean, timestamp (in seconds; a ``clock`` in seconds from row to row): bin ``i`` is ``(border[i - 1], border[i]]``, in cells (``borders``) or in
     values (``edges``); ``points[i]`` is the reference's typical value in it; ``centre`` and ``scale`` (standard
     deviation, 1 where there is none) are its unit. categorical: bin ``i`` is ``categories[i]``, the last one is the
     rest: rare categories, and those the reference never saw.
@@ -62,6 +63,7 @@ class Feature:
     categories: tuple[str, ...] = ()
     complete: bool = True  # every category of the reference is in `categories`
     answer: bool = False  # the label or the prediction: judged only when asked for by name
+    clock: bool = False  # a timestamp that moves on with the rows: what is compared is the seconds from row to row
 
     @cached_property
     def positions(self) -> dict[str, int]:
@@ -73,8 +75,8 @@ class Profile:
     """Rows as counts. ``counts`` runs over the bins of all features, one after the other; the rest is per feature.
 
     ``sums`` and ``squares`` are of ``(value - centre) / scale`` over finite values. ``unseen`` counts values whose
-    category the reference never saw. ``cross`` is the sum over ``sampled`` rows of the outer product of the numeric
-    features' rank scores (see `Reference.score_table`): what it takes to see them stop moving together.
+    category the reference never saw. ``cross`` is the sketch of how the features of ``sampled`` of the rows move
+    together (`core.comovement`); empty where they were not looked at together.
     """
 
     reference: str
@@ -85,7 +87,7 @@ class Profile:
     sums: Floats
     squares: Floats
     sampled: int
-    cross: Floats
+    cross: NDArray[np.floating]
 
     def to_bytes(self) -> bytes:
         """The profile as bytes, each array in the smallest integer type that holds it; read by `Profile.from_bytes`."""
@@ -97,7 +99,7 @@ class Profile:
                 self.unseen,
                 self.sums,
                 self.squares,
-                self.cross.astype(np.float32).ravel(),
+                self.cross.astype(np.float32),
             )
         )
 
@@ -112,7 +114,6 @@ class Profile:
             array, at = _unpacked(data, at)
             arrays.append(array)
         counts, missing, unseen, sums, squares, cross = arrays
-        side = round(len(cross) ** 0.5)
         # counts keep their small integers: a year of profiles adds up faster that way
         return Profile(
             reference.hex(),
@@ -123,7 +124,7 @@ class Profile:
             sums,
             squares,
             sampled,
-            cross.reshape(side, side),
+            cross,
         )
 
 
@@ -150,7 +151,8 @@ def _unpacked(data: bytes, at: int) -> tuple[NDArray[Any], int]:
 def merge(*parts: Profile) -> Profile:
     """One profile of all the rows of several profiles of one reference. Raises InvalidInput when they do not match.
 
-    ``merge(profile(ref, frame[:500]), profile(ref, frame[500:]))`` counts what ``profile(ref, frame)`` counts.
+    ``merge(profile(ref, frame[:500]), profile(ref, frame[500:]))`` counts what ``profile(ref, frame)`` counts. How
+    features move together is known of the whole only when it is of each part.
     """
     if not parts:
         raise InvalidInput("0 profiles to merge; at least one is needed.")
@@ -179,7 +181,7 @@ def merge(*parts: Profile) -> Profile:
         total("sums", np.float64),
         total("squares", np.float64),
         sum(part.sampled for part in parts),
-        total("cross", np.float64),
+        total("cross", np.float64) if all(len(part.cross) == len(first.cross) for part in parts) else NO_FLOATS,
     )
 
 
@@ -249,6 +251,27 @@ def values_of(frame: pd.DataFrame, name: str, kind: Kind) -> Values:
         raise InvalidRows(f"Column '{name}' is missing from the rows. Offer rows with every feature of the reference.")
     column = frame[name]
     return category_codes(column) if kind is Kind.CATEGORICAL else numbers(column, kind)
+
+
+def is_clock(seconds: Floats) -> bool:
+    """Whether a timestamp only moves on with the rows, save for one in twenty that comes late.
+
+    That it is later now than it was is no drift. What can change are its steps: how long from one row to the next.
+    """
+    known = seconds[np.isfinite(seconds)]
+    return len(known) >= CLOCK and bool(known[-1] > known[0]) and float((np.diff(known) >= 0).mean()) >= 0.95
+
+
+def steps(seconds: Floats) -> Floats:
+    """The seconds from the row before to each row, to the microsecond; NaN where its own time is missing.
+
+    The first row, which has none before it, takes the step of the second: windows need not know each other.
+    """
+    known = np.flatnonzero(np.isfinite(seconds))
+    found = np.full(len(seconds), np.nan)
+    between = np.diff(seconds[known]).round(6)
+    found[known] = np.r_[between[:1] if len(between) else np.zeros(len(known)), between]
+    return found
 
 
 def numbers(column: "pd.Series[Any]", kind: Kind) -> NDArray[Any]:

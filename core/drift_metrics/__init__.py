@@ -2,6 +2,7 @@
 
 from core.drift_metrics import (
     chi_square,
+    correlation,
     jensen_shannon,
     ks,
     mann_whitney,
@@ -21,6 +22,7 @@ METRICS: dict[str, Metric] = {
         mood.METRIC,
         chi_square.METRIC,
         missing_rate.METRIC,
+        correlation.METRIC,
         psi.METRIC,
         jensen_shannon.METRIC,
         wasserstein.METRIC,

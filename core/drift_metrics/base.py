@@ -1,7 +1,7 @@
 """What a drift metric is, and what it sees."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,21 @@ ANY = NUMBERS | CATEGORIES
 
 
 @dataclass(frozen=True, eq=False)
+class Links:
+    """Each feature with the one other feature it has most surely stopped, or begun, to move together with.
+
+    All (F,): ``change`` of Fisher's z of their correlation, its standard ``error`` by chance, the degrees of
+    ``freedom`` of that, with how many ``partners`` the feature was compared, and which ``partner`` it is.
+    """
+
+    change: Floats
+    error: Floats
+    freedom: Floats
+    partners: Floats
+    partner: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class Pair:
     """Two windows of the same F features, in the same B bins: all a metric sees. Unused bins hold zero.
 
@@ -25,7 +40,7 @@ class Pair:
     current mean minus the reference mean, and ``scale`` the reference's standard deviation, both (F,).
     ``missing`` is (2, F), missing counts of reference and current. ``time`` (F,) is the autocorrelation time of what
     the metric looks at, counts are worth that much less, and ``freedom`` (F,) the degrees of freedom of its estimate,
-    infinite when it is known (see `core/dependence.py`).
+    infinite when it is known (see `core/dependence.py`). ``links`` says how features move together, where known.
     """
 
     reference: Floats
@@ -36,6 +51,11 @@ class Pair:
     missing: Floats
     time: Floats
     freedom: Floats
+    links: Links | None = None
+
+    def known(self, freedom: Floats) -> "Pair":
+        """The same windows, where the scale of what a metric looks at is known with this many degrees of freedom."""
+        return replace(self, freedom=freedom)
 
     @cached_property
     def rows(self) -> Floats:
