@@ -121,7 +121,7 @@ class Reference:
         """How many rows bins and dependence were read from."""
         return (self.placed or self.profile).rows
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         return [feature.name for feature in self.features]
 
@@ -297,7 +297,7 @@ def _scores_of(reference: Reference, i: int, values: Values, step: int) -> NDArr
     table[feature.bins :] = 0.0
     if isinstance(values, profiles.Codes):
         bins, _ = profiles.category_bins(feature, values.names)
-        return np.asarray(table[np.r_[bins, feature.bins][values.codes[::step]]])
+        return np.asarray(table[np.append(bins, feature.bins)[values.codes[::step]]])
     return np.asarray(table[profiles.bins_of(feature, values[::step])])
 
 
@@ -410,7 +410,7 @@ def _calibrate(bare: Reference, values: Sequence[Values]) -> tuple[Floats, Float
 def _bins(feature: Feature, column: profiles.Codes, picked: Ints) -> Ints:
     """The bin of each of the picked values of a categorical column; ``feature.bins`` where it is missing."""
     bins, _ = profiles.category_bins(feature, column.names)
-    return np.asarray(np.r_[bins, feature.bins][column.codes[picked]])
+    return np.asarray(np.append(bins, feature.bins)[column.codes[picked]])
 
 
 def _leading(counts: Floats) -> Ints:
@@ -431,7 +431,7 @@ def _over_blocks(bare: Reference, values: Sequence[Values]) -> Floats:
             bins, _ = profiles.category_bins(feature, column.names)
             blocks = column.codes[:rows].reshape(BLOCKS, length)
             for code in np.flatnonzero(np.isin(bins, _leading(bare.counts[i])[:1]) & (bins < feature.bins - 1)):
-                share = np.array([np.count_nonzero(block) for block in blocks == code]) / length
+                share = (blocks == code).view(np.uint8).sum(axis=1, dtype=np.uint32) / length
                 means.append(share)
                 variance.append(float(share.mean() * (1.0 - share.mean())))
                 owner.append(i)
@@ -469,8 +469,7 @@ def _overlap(bases: Sequence[NDArray[np.float32]]) -> Floats:
     wide = (wide - mean[:, None].astype(np.float32)) / np.where(spread > 1e-6, spread, 1.0)[:, None].astype(np.float32)
     used = np.add.reduceat((several & (mean > 0)).astype(np.float64), starts)
     freedom = np.maximum(used - 1.0, 1.0)
-    # einsum: a product of this size is faster without the threads of a BLAS
-    squared = np.einsum("ir,jr->ij", wide, wide).astype(np.float64) ** 2 / rows**2
+    squared = (wide @ wide.T).astype(np.float64) ** 2 / rows**2
     phi = np.add.reduceat(np.add.reduceat(squared, starts, axis=0), starts, axis=1)
     scale = np.sqrt(np.outer(freedom, freedom))
     overlap = np.clip(phi / scale - scale / rows, 0.0, 1.0)

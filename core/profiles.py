@@ -397,8 +397,9 @@ def _too_coarse(sample: Floats, centre: float, used: Ints, mass: Ints) -> bool:
 
 def _spread(values: Floats, mass: Ints) -> float:
     """The standard deviation of values with the given mass; 1 where they are all one."""
-    mean = float(np.average(values, weights=mass))
-    spread = float(np.sqrt(np.average((values - mean) ** 2, weights=mass)))
+    rows = float(mass.sum())
+    mean = float(values @ mass) / rows
+    spread = float(np.sqrt((values - mean) ** 2 @ mass / rows))
     return spread if spread > 1e-12 * max(abs(mean), 1e-300) and np.isfinite(spread) else 1.0
 
 
@@ -441,8 +442,9 @@ def bins_of(feature: Feature, values: NDArray[Any]) -> Ints:
         found = np.searchsorted(feature.borders, where.astype(np.int64), side="left")
         found[(where < LOWEST) | (where > HIGHEST)] = feature.bins
         return found
-    ends = np.r_[LOWEST, feature.borders + 1, HIGHEST + 1, CELLS]
-    table = np.repeat(np.r_[feature.bins, 0 : feature.bins, feature.bins].astype(np.uint16), np.diff(ends, prepend=0))
+    ends = np.concatenate(([0, LOWEST], feature.borders + 1, [HIGHEST + 1, CELLS]))
+    bins = np.arange(-1, feature.bins + 1, dtype=np.int32)
+    table = np.repeat(np.where(bins < 0, feature.bins, bins).astype(np.uint16), ends[1:] - ends[:-1])
     return np.asarray(table[where], np.int64)
 
 
