@@ -1,135 +1,122 @@
-"""Who may do what: users with passwords, tokens for programs, roles that every verb asks for.
+"""Who may do what: passwords, sessions and tokens checked, and the role that every verb asks for.
 
-A role is read from the database each time it is asked for, so that a demotion or a disabled account counts at once.
-Passwords are kept as bcrypt hashes, token secrets as SHA-256; neither is ever shown again.
+A role is read from the database each time it is asked for, so that a demotion, a disabled account or a session that
+was ended counts at once. Passwords are kept as bcrypt hashes, token secrets as SHA-256; neither is ever shown again.
+Who the accounts are, and how they change, is in `core.accounts`.
 """
 
 import hashlib
 import hmac
 import re
 import secrets
-import string
-import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import bcrypt
+from duckdb import DuckDBPyConnection
 
 from core.context import Context
-from core.errors import Conflict, ContinualError, Forbidden, InvalidInput, NotFound, SignInRefused
-from core.records import SYSTEM, Role, User
+from core.errors import ContinualError, Forbidden, InvalidInput, SignInRefused
+from core.records import GUEST, SYSTEM, Role, User
 from core.store import tokens, users
-from core.store.tokens import Token
 
 RANK = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2}
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
-BASE62 = string.ascii_letters + string.digits
 TOKEN = re.compile(r"Bearer cml_([A-Za-z0-9]{8})_([A-Za-z0-9]{43})")
+SESSION_LASTS = timedelta(days=1)
 FORGOTTEN_AFTER = timedelta(hours=1)  # failed tries older than that no longer count
+TRIES_KEPT = timedelta(days=30)
 FREE_TRIES = 4  # of one name from one address, before it has to wait
 LONGEST_WAIT = timedelta(minutes=15)
 MOST_FROM_ADDRESS, MOST_OF_NAME = 60, 200  # failed tries an hour
+ROUNDS = 12  # of bcrypt, as a power of two
 WEAK_KEYS = {"some_key", "abcdef", "random_signature_key", "secret", "changeme", ""}
-
-
-@dataclass(frozen=True)
-class Made:
-    """What was made at the first start, to be shown once; None where it was there or given already."""
-
-    user: str
-    password: str | None = None
-    token: str | None = None
 
 
 # ---- asking --------------------------------------------------------------------------------------
 def require(ctx: Context, user: User, role: Role) -> None:
-    """Raise Forbidden unless the user has at least this role now."""
+    """Raise Forbidden unless the user has at least this role now, in a session that has not been ended."""
     if user == SYSTEM:
         return
-    held = _held(ctx, user)
-    if held is None:
-        raise Forbidden(f"{user.name} may not sign in any more. Ask an administrator")
-    if RANK[held] < RANK[role]:
-        raise Forbidden(f"This needs the role {role}; {user.display or user.name} is {held}. Ask an administrator")
+    known = _known(ctx, user.name)
+    if known is None:
+        raise Forbidden(f"{user.display or user.name} may not sign in any more. Ask an administrator")
+    if user.session and user.session != known.session:
+        raise Forbidden("This session has ended. Sign in again")
+    if RANK[known.role] < RANK[role]:
+        raise Forbidden(
+            f"This needs the role {role}; {user.display or user.name} is {known.role}. Ask an administrator"
+        )
 
 
 def current(ctx: Context, name: str, role: Role) -> User:
     """The user with this name, as the database knows it now. Raises Forbidden."""
-    with ctx.database.read() as con:
-        user = users.get(con, name)
+    user = _known(ctx, name)
     if user is None:
         raise Forbidden(f"{name} may not sign in any more. Ask an administrator")
     require(ctx, user, role)
     return user
 
 
-def _held(ctx: Context, user: User) -> Role | None:
+def has(ctx: Context, user: User, role: Role) -> bool:
+    """Whether the user has at least this role now: what a page shows; the verbs ask again."""
+    try:
+        require(ctx, user, role)
+    except Forbidden:
+        return False
+    return True
+
+
+def _known(ctx: Context, name: str) -> User | None:
+    """Whoever has this name now: a person, a token, a guest, or somebody the identity provider vouches for."""
+    kind, colon, rest = name.partition(":")
     with ctx.database.read() as con:
-        if user.name.startswith("token:"):
-            token = tokens.get(con, user.name.removeprefix("token:"))
-            return token.role if token else None
-        found = users.get(con, user.name)
-        return found.role if found else None
-
-
-# ---- people --------------------------------------------------------------------------------------
-def create_user(
-    ctx: Context, actor: User, *, name: str, password: str, role: Role, display: str = "", now: datetime
-) -> User:
-    """A new user. Raises InvalidInput, Conflict (the name is taken)."""
-    require(ctx, actor, Role.ADMIN)
-    if not NAME.fullmatch(name):
-        raise InvalidInput(f"{name!r} cannot be a user name: 1 to 32 of a-z, 0-9, dot, dash and underscore")
-    user = User(name, role, display or name)
-    hashed = hash_password(password)
-    with ctx.database.write() as con:
-        if users.exists(con, name):
-            raise Conflict(f"There is a user {name!r} already")
-        users.insert(con, user, hashed, now)
-    return user
-
-
-def set_password(ctx: Context, actor: User, name: str, password: str) -> None:
-    """A new password for oneself, or, as an administrator, for anyone."""
-    require(ctx, actor, Role.VIEWER if actor.name == name else Role.ADMIN)
-    hashed = hash_password(password)
-    with ctx.database.write() as con:
-        if not users.exists(con, name):
-            raise NotFound(f"There is no user {name!r}")
-        users.set_password_hash(con, name, hashed)
-
-
-def disable_user(ctx: Context, actor: User, name: str, now: datetime) -> None:
-    """Shut the user out at once, open sessions too."""
-    require(ctx, actor, Role.ADMIN)
-    with ctx.database.write() as con:
-        users.set_disabled(con, name, now)
-
-
-def hash_password(password: str) -> str:
-    """The bcrypt hash. Raises InvalidInput for a password that is too short, or longer than bcrypt reads."""
-    size = len(password.encode())
-    if not 8 <= size <= 72:
-        raise InvalidInput(f"The password has {size} bytes; it must have 8 to 72")
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
+        if not colon:
+            return users.get(con, name)
+        if kind == "token":
+            token = tokens.get(con, rest)
+            return User(name, token.role, token.name) if token else None
+        if kind == "email":
+            welcome = ctx.settings.unknown_email == Role.VIEWER and users.by_email(con, rest) is None
+            return User(name, Role.VIEWER, rest) if welcome else None
+    return GUEST if name == GUEST.name and ctx.settings.guest == Role.VIEWER else None
 
 
 # ---- signing in ----------------------------------------------------------------------------------
-_NOBODY = bcrypt.hashpw(b"nobody has this password", bcrypt.gensalt()).decode()
+_NOBODY = bcrypt.hashpw(b"nobody has this password", bcrypt.gensalt(ROUNDS)).decode()
 
 
-def may_try(ctx: Context, name: str, address: str, now: datetime) -> None:
+def check_password(ctx: Context, name: str, password: str, address: str, now: datetime) -> User:
+    """The user who signs in. Raises SignInRefused; an unknown name takes as long as a wrong password.
+
+    A try counts as failed until it is judged, so that many at once are slowed like many in a row.
+    """
+    with ctx.database.write() as con:
+        _may_try(con, name, address, now)
+        users.record_try(con, name, address, now, succeeded=False)
+        kept = users.password_hash(con, name)
+    matches = bcrypt.checkpw(password.encode()[:72], (kept or _NOBODY).encode())
+    if not matches or kept is None:
+        raise SignInRefused("Wrong name or password")
+    with ctx.database.write() as con:
+        users.settle_try(con, name, address, now)
+        user = users.get(con, name)
+    if user is None:
+        raise SignInRefused("Wrong name or password")
+    return user
+
+
+def _may_try(con: DuckDBPyConnection, name: str, address: str, now: datetime) -> None:
     """Raise SignInRefused while this name, tried from this address, has to wait.
 
     The wait doubles with each failed try and ends by itself, after 15 minutes at most; it binds the address that
     failed, so a stranger cannot lock the owner out. Asked before any hash is computed.
     """
     since = now - FORGOTTEN_AFTER
-    with ctx.database.read() as con:
-        failed = users.failures(con, since=since, name=name, address=address)
-        crowded = users.failures_from(con, since=since, address=address) >= MOST_FROM_ADDRESS
-        crowded |= len(failed) > 0 and users.failures_of(con, since=since, name=name) >= MOST_OF_NAME
+    failed = users.failures(con, since=since, name=name, address=address)
+    crowded = users.failures_from(con, since=since, address=address) >= MOST_FROM_ADDRESS
+    crowded |= len(failed) > 0 and users.failures_of(con, since=since, name=name) >= MOST_OF_NAME
     over = len(failed) - FREE_TRIES
     wait = min(timedelta(seconds=2.0 ** min(over, 20)), LONGEST_WAIT) if over >= 0 else timedelta(0)
     wait = LONGEST_WAIT if crowded and not failed else wait
@@ -138,29 +125,60 @@ def may_try(ctx: Context, name: str, address: str, now: datetime) -> None:
         raise SignInRefused(f"Too many failed tries. Wait {max(round(left.total_seconds()), 1)} s and try again")
 
 
-def check_password(ctx: Context, name: str, password: str, address: str, now: datetime) -> User:
-    """The user who signs in. Raises SignInRefused; an unknown name takes as long as a wrong password."""
-    may_try(ctx, name, address, now)
+def hash_password(password: str) -> str:
+    """The bcrypt hash. Raises InvalidInput for a password that is too short, or longer than bcrypt reads."""
+    size = len(password.encode())
+    if not 8 <= size <= 72:
+        raise InvalidInput(f"The password has {size} bytes; it must have 8 to 72")
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(ROUNDS)).decode()
+
+
+def user_of_claims(ctx: Context, claims: Mapping[str, Any], now: datetime) -> User:
+    """Who an identity provider vouches for, by the e-mail address of their account. Raises SignInRefused.
+
+    ``claims`` are those of its ID token, whose signature was checked: email, email_verified, iat (seconds). An address
+    that the provider has not verified is nobody's. One without an account is refused, or a viewer where
+    CONTINUAL_UNKNOWN_EMAIL says so. It lasts as long as any session, and ends with the account's others.
+    """
+    email = str(claims.get("email") or "").strip()
+    if not email or str(claims.get("email_verified")).lower() != "true":
+        raise SignInRefused("The identity provider gave no e-mail address that it has verified. Ask an administrator")
+    since = datetime.fromtimestamp(float(claims.get("iat") or 0), UTC)
+    if since + SESSION_LASTS < now:
+        raise SignInRefused("This session has run out. Sign in again")
     with ctx.database.read() as con:
-        kept = users.password_hash(con, name)
-    matches = bcrypt.checkpw(password.encode()[:72], (kept or _NOBODY).encode())
-    with ctx.database.write() as con:
-        users.record_try(con, name, address, now, succeeded=matches and kept is not None)
-        user = users.get(con, name)
-    if not matches or kept is None or user is None:
-        raise SignInRefused("Wrong name or password")
+        name = users.by_email(con, email)
+        user = users.get(con, name) if name else None
+        ended_at = users.sessions_from(con, name) if name else None
+    if user and ended_at and since <= ended_at:
+        raise SignInRefused("This session has ended. Sign in again")
+    user = user or _known(ctx, f"email:{email}")
+    if user is None:
+        raise SignInRefused(f"No account here goes with {email}. Ask an administrator to put the address into one")
     return user
+
+
+# ---- sessions ------------------------------------------------------------------------------------
+def session_key(user: User) -> str:
+    """What stands in the user's cookie: the name, and what the session is bound to."""
+    return f"{user.name}|{user.session}"
+
+
+def sessions(ctx: Context) -> dict[str, User]:
+    """Everyone who may sign in, by the key their cookie must hold now."""
+    with ctx.database.read() as con:
+        return {session_key(user): user for user in users.every(con)}
 
 
 def sign_out(ctx: Context, cookie: str, now: datetime) -> None:
     """End the session of this cookie for good: neither it nor a copy of it signs in again."""
     with ctx.database.write() as con:
-        users.sign_out(con, _sha256(cookie), now)
+        users.sign_out(con, sha256(cookie), now)
 
 
 def is_signed_out(ctx: Context, cookie: str) -> bool:
     with ctx.database.read() as con:
-        return users.is_signed_out(con, _sha256(cookie))
+        return users.is_signed_out(con, sha256(cookie))
 
 
 def cookie_key(data_dir: Path) -> str:
@@ -177,22 +195,13 @@ def cookie_key(data_dir: Path) -> str:
     return key
 
 
+def prune(ctx: Context, now: datetime) -> int:
+    """Forget tries of long ago, and cookies that have run out by themselves; returns how many tries."""
+    with ctx.database.write() as con:
+        return users.prune(con, tries_before=now - TRIES_KEPT, cookies_before=now - 2 * SESSION_LASTS)
+
+
 # ---- programs ------------------------------------------------------------------------------------
-def create_token(ctx: Context, actor: User, *, name: str, role: Role = Role.OPERATOR, now: datetime) -> str:
-    """A new token for the API: this is the only time its secret is seen."""
-    require(ctx, actor, Role.ADMIN)
-    id_, secret = (("".join(secrets.choice(BASE62) for _ in range(n))) for n in (8, 43))
-    with ctx.database.write() as con:
-        tokens.insert(con, Token(id_, name, role, _sha256(secret), now, actor.name))
-    return f"cml_{id_}_{secret}"
-
-
-def revoke_token(ctx: Context, actor: User, id_: str, now: datetime) -> None:
-    require(ctx, actor, Role.ADMIN)
-    with ctx.database.write() as con:
-        tokens.revoke(con, id_, now)
-
-
 def user_of_token(ctx: Context, header: str) -> User:
     """Who sends this ``Authorization`` header. Raises Forbidden."""
     found = TOKEN.fullmatch(header)
@@ -200,47 +209,10 @@ def user_of_token(ctx: Context, header: str) -> User:
         raise Forbidden("A token is needed: Authorization: Bearer cml_...")
     with ctx.database.read() as con:
         token = tokens.get(con, found[1])
-    if token is None or not hmac.compare_digest(token.sha256, _sha256(found[2])):
-        raise Forbidden("The token is unknown or was revoked. Ask an administrator for another")
+    if token is None or not hmac.compare_digest(token.sha256, sha256(found[2])):
+        raise Forbidden("The token is unknown, has run out or was revoked. Ask an administrator for another")
     return User(f"token:{token.id}", token.role, token.name)
 
 
-def _sha256(secret: str) -> str:
+def sha256(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-# ---- the first start -----------------------------------------------------------------------------
-def bootstrap(ctx: Context, now: datetime) -> Made:
-    """The first administrator and the first token, if there are none yet."""
-    with ctx.database.read() as con:
-        first, tokenless = users.count(con) == 0, not tokens.every(con)
-    name, given = ctx.settings.admin_user, ctx.settings.admin_password.get_secret_value()
-    password = None
-    if first:
-        password = given or secrets.token_urlsafe(12)
-        create_user(ctx, SYSTEM, name=name, password=password, role=Role.ADMIN, now=now)
-    token = create_token(ctx, SYSTEM, name="first token", now=now) if tokenless else None
-    return Made(name, None if given else password, token)
-
-
-def main(arguments: list[str]) -> int:
-    """``python -m core.auth reset-password NAME``: for who is locked out. The app must not be running."""
-    from core import context
-
-    if len(arguments) != 2 or arguments[0] != "reset-password":
-        print("usage: python -m core.auth reset-password NAME", file=sys.stderr)  # noqa: T201
-        return 2
-    try:
-        ctx = context.current()
-        password = secrets.token_urlsafe(12)
-        set_password(ctx, SYSTEM, arguments[1], password)
-        print(f"New password of {arguments[1]} ({datetime.now(UTC):%Y-%m-%d}): {password}")  # noqa: T201
-        context.close_current()
-    except ContinualError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -265,6 +265,7 @@ def promote(ctx: Context, user: User, project: Project, version: int, *, reason:
 
 def roll_back(ctx: Context, user: User, project: Project, *, reason: str, now: datetime) -> None:
     """Bring the previous champion back. Raises Conflict when there is none, InvalidInput (no reason)."""
+    auth.require(ctx, user, Role.OPERATOR)
     with ctx.database.read() as con:
         reigns = models.reigns(con, project.id)
     if len(reigns) < 2:

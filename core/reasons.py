@@ -58,6 +58,17 @@ SENTENCES: dict[str, str] = {
     "interrupted": "The app ended while {runs} runs were under way: {jobs}. They were not finished.",
     "fire_drill": "The fire drill drew {number:.2f}: all is well. Nothing was trained.",
     "test": "{user} tests this channel. It works.",
+    # the audit trail
+    "user_created": "{actor} made an account for {subject}, as {given}.",
+    "role_changed": "{actor} gave {subject} the role {after}; it was {before}.",
+    "email_changed": "{actor} changed the e-mail address of {subject}.",
+    "user_disabled": "{actor} disabled the account of {subject}.",
+    "user_enabled": "{actor} enabled the account of {subject} again.",
+    "password_reset": "{actor} reset the password of {subject}.",
+    "password_changed": "{actor} changed their own password.",
+    "sessions_ended": "{actor} signed {subject} out everywhere.",
+    "token_created": "{actor} made the token {subject} ({id}), as {given}.",
+    "token_revoked": "{actor} revoked the token {subject} ({id}).",
     # after a promotion
     "predecessor_better": "Version {version} beats the champion by {advantage:.4g} on average over {windows} labelled"
     " windows; a difference that chance gives in at most {level:.0%} of reigns.",

@@ -235,11 +235,16 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class User:
-    """Whoever acts: a person, a token (``name`` is then ``token:<name>``), or the app itself."""
+    """Whoever acts: a person, a token (``name`` is then ``token:<id>``), a guest, or the app itself.
+
+    ``session`` is what a signed-in person's session is bound to; "" when it is bound to nothing.
+    """
 
     name: str
     role: Role
     display: str = ""
+    session: str = ""
 
 
 SYSTEM = User("continual-ml", Role.ADMIN, "Continual ML")
+GUEST = User("guest:", Role.VIEWER, "Guest")  # no account can have that name

@@ -3,7 +3,7 @@
 import sys
 from datetime import UTC, datetime
 
-from core import auth, context, logs, recovery
+from core import accounts, auth, context, logs, recovery
 from core.context import Context
 from core.errors import ContinualError
 from core.settings import load, quiet_libraries
@@ -26,7 +26,7 @@ def start() -> Context:
         now = datetime.now(UTC)
         auth.cookie_key(settings.data_dir)
         recovery.recover(ctx, now)
-        show_once(auth.bootstrap(ctx, now), settings.port)
+        show_once(accounts.bootstrap(ctx, now), settings.port)
     except ContinualError as error:
         print(f"Continual ML cannot start. {error}", file=sys.stderr, flush=True)  # noqa: T201
         raise SystemExit(1) from None
@@ -34,7 +34,7 @@ def start() -> Context:
     return ctx
 
 
-def show_once(made: auth.Made, port: int) -> None:
+def show_once(made: accounts.Made, port: int) -> None:
     """What the first start made, on the terminal only: it is in no log and cannot be shown again."""
     lines = []
     if made.password:

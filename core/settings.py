@@ -4,6 +4,8 @@ What a project judges by is not here: that is its policy, edited in the app.
 """
 
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -34,14 +36,14 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = Field("", alias="MLFLOW_TRACKING_URI")
     admin_user: str = Field("admin", alias="CONTINUAL_ADMIN_USER", pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")
     admin_password: SecretStr = Field(SecretStr(""), alias="CONTINUAL_ADMIN_PASSWORD")
+    guest: str = Field("", alias="CONTINUAL_GUEST", pattern=r"^(viewer)?$")
+    unknown_email: str = Field("refuse", alias="CONTINUAL_UNKNOWN_EMAIL", pattern=r"^(refuse|viewer)$")
     upload_megabytes: int = Field(200, alias="CONTINUAL_UPLOAD_MEGABYTES", ge=1, le=2_000)
     log_level: str = Field("INFO", alias="CONTINUAL_LOG_LEVEL", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
 
     @field_validator("discord_webhook_url")
     @classmethod
     def _is_a_discord_webhook(cls, value: SecretStr) -> SecretStr:
-        import re
-
         address = value.get_secret_value()
         if address and not re.fullmatch(f"({WEBHOOK})|({LOCAL_WEBHOOK})", address):
             raise ValueError("is not a Discord webhook address (https://discord.com/api/webhooks/<id>/<token>)")
@@ -68,6 +70,34 @@ class Settings(BaseSettings):
 
 
 SECRETS = {"DISCORD_WEBHOOK_URL", "CONTINUAL_ADMIN_PASSWORD"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as it is in force, to be shown: of a secret it says only whether it is set."""
+
+    name: str
+    value: str
+    changed: bool  # it is not what it would be without the environment and `.env`
+
+
+def in_force(settings: Settings) -> list[Setting]:
+    """All settings in their order. A password in an address is left out.
+
+    >>> [s.value for s in in_force(Settings(_env_file=None, MLFLOW_TRACKING_URI="postgresql://ml:pw@db/ml"))
+    ...  if s.name == "MLFLOW_TRACKING_URI"]
+    ['postgresql://(hidden)@db/ml']
+    """
+    return [
+        Setting(str(field.alias), _shown(getattr(settings, name)), getattr(settings, name) != field.default)
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "(set)" if value.get_secret_value() else "(not set)"
+    return re.sub(r"://[^/@\s]*@", "://(hidden)@", str(value))
 
 
 def load(env_file: str | Path | None = ".env") -> Settings:

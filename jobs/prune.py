@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 
-from core import alerting, runs
+from core import alerting, auth, runs
 from core.context import Context
 from jobs.job import Job, Run
 
 
 def run(ctx: Context, run: Run) -> str:
     attempts, deliveries = runs.prune(ctx, run.now()), alerting.prune(ctx, run.now())
+    auth.prune(ctx, run.now())
     return f"{attempts} old runs and {deliveries} failed deliveries forgotten"
 
 

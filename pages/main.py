@@ -1,6 +1,5 @@
 """The frame around every page: who you are, which project, where you can go. Streamlit's script is this file."""
 
-import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from core import auth, guard, projects
 from core.errors import ContinualError, SignInRefused
 from core.records import User
-from core.store import users
 from pages import ui
 
 HERE = Path(__file__).parent
@@ -42,28 +40,26 @@ def frame() -> None:
         position="sidebar" if user else "hidden",
     )
     if user is None:
-        _sign_in(authenticator, people)
+        _sign_in(authenticator)
         st.stop()
     _sidebar(authenticator, user)
     page.run()
 
 
 # ---- signing in ----------------------------------------------------------------------------------
-def _authenticator() -> tuple[stauth.Authenticate, dict[str, str]]:
+def _authenticator() -> tuple[stauth.Authenticate, dict[str, User]]:
     """The cookie's keeper, and the users who may sign in by the name that stands in their cookie.
 
-    That name carries a fingerprint of the password's hash: a new password ends every session of the old one.
+    That name carries what their session is bound to: a new password ends every session of the old one.
     """
-    with ui.ctx().database.read() as con:
-        hashes = users.password_hashes(con)
-    people = {f"{name}|{hashlib.sha256(kept.encode()).hexdigest()[:12]}": name for name, kept in hashes.items()}
-    credentials = {"usernames": {key: {"name": name, "email": "", "password": ""} for key, name in people.items()}}
+    people = auth.sessions(ui.ctx())
+    credentials = {"usernames": {key: {"name": user.name, "email": "", "password": ""} for key, user in people.items()}}
     key = auth.cookie_key(ui.ctx().settings.data_dir)
     keeper = stauth.Authenticate(credentials, COOKIE, key, COOKIE_DAYS, auto_hash=False, login_sleep_time=0)
     return keeper, people
 
 
-def _signed_in(authenticator: stauth.Authenticate, people: dict[str, str]) -> User | None:
+def _signed_in(authenticator: stauth.Authenticate, people: dict[str, User]) -> User | None:
     """Who is signed in, as the database knows them now."""
     try:
         cookie = st.context.cookies.get(COOKIE)
@@ -76,17 +72,13 @@ def _signed_in(authenticator: stauth.Authenticate, people: dict[str, str]) -> Us
             st.session_state["cookie"] = cookie
     except stauth.LoginError:  # the cookie's user is gone, disabled, or has a new password
         st.session_state["authentication_status"] = None
-    name = people.get(st.session_state.get("username") or "")
-    user = None
-    if st.session_state.get("authentication_status") and name:
-        with ui.ctx().database.read() as con:
-            user = users.get(con, name)
+    user = people.get(st.session_state.get("username") or "") if st.session_state.get("authentication_status") else None
     st.session_state["signed_in"] = user.name if user else None
     _let_upload(user is not None)
     return user
 
 
-def _sign_in(authenticator: stauth.Authenticate, people: dict[str, str]) -> None:
+def _sign_in(authenticator: stauth.Authenticate) -> None:
     _, middle, _ = st.columns([1, 1.2, 1])
     with middle, st.form("sign_in"):
         st.title("Sign in", anchor=False)
@@ -101,8 +93,7 @@ def _sign_in(authenticator: stauth.Authenticate, people: dict[str, str]) -> None
     except SignInRefused as error:
         middle.error(str(error))
         return
-    key = next(key for key, known in people.items() if known == user.name)
-    st.session_state.update(username=key, name=user.display, authentication_status=True, logout=None)
+    st.session_state.update(username=auth.session_key(user), name=user.display, authentication_status=True, logout=None)
     authenticator.cookie_controller.set_cookie()
     st.session_state["cookie"] = authenticator.cookie_controller.cookie_model._token_encode()
     middle.info("Signing you in")  # the cookie's component runs this script again once the browser has it

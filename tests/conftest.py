@@ -15,6 +15,14 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PASSWORD = "correct horse battery"
 
 
+@pytest.fixture(autouse=True)
+def _quick_hashes(monkeypatch):
+    """Passwords of tests are hashed with little work; where time matters, a test sets it back."""
+    from core import auth
+
+    monkeypatch.setattr(auth, "ROUNDS", 4)
+
+
 @pytest.fixture
 def now() -> datetime:
     return NOW
@@ -39,11 +47,11 @@ def ctx(settings):
 @pytest.fixture
 def people(ctx, now):
     """A viewer, an operator and an admin, in the database."""
-    from core import auth
+    from core import accounts
     from core.records import SYSTEM, Role
 
     return {
-        role: auth.create_user(ctx, SYSTEM, name=role.value, password=PASSWORD, role=role, now=now) for role in Role
+        role: accounts.create_user(ctx, SYSTEM, name=role.value, password=PASSWORD, role=role, now=now) for role in Role
     }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from core import alerting, auth, context
+from core import accounts, alerting, context
 from core.errors import Forbidden, InvalidInput
 from core.records import SYSTEM, Alert, Reason, Role, Severity
 from core.settings import Settings
@@ -268,7 +268,7 @@ def test_the_webhook_address_is_in_no_row_log_or_file(opened, server, now, tmp_p
 
 def test_a_test_alert_goes_out_with_the_next_delivery(opened, server, now):
     ctx = opened()
-    ann = auth.create_user(ctx, SYSTEM, name="ann", password="correct horse battery", role=Role.OPERATOR, now=now)
+    ann = accounts.create_user(ctx, SYSTEM, name="ann", password="correct horse battery", role=Role.OPERATOR, now=now)
     raised = alerting.send_test(ctx, ann, now)
     alerting.deliver_due(ctx, now)
     assert server.alerts == [raised]

@@ -5,10 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from core import auth, ingest, loop, playing, prediction, projects, runs, uploads
+from core import accounts, auth
 from core.errors import ContinualError, Forbidden, InvalidInput, SignInRefused
 from core.records import SYSTEM, Role, User
-from core.sources import SOURCES
 from core.store import users
 from tests.conftest import NOW, PASSWORD
 
@@ -30,7 +29,7 @@ def test_a_role_is_what_the_database_says_now(ctx, people):
         users.set_role(con, admin.name, Role.VIEWER)
     with pytest.raises(Forbidden):
         auth.require(ctx, admin, Role.ADMIN)
-    auth.disable_user(ctx, SYSTEM, viewer.name, NOW)
+    accounts.disable_user(ctx, SYSTEM, viewer.name, NOW)
     with pytest.raises(Forbidden, match="may not sign in"):
         auth.require(ctx, viewer, Role.VIEWER)
 
@@ -56,7 +55,10 @@ def test_guessing_waits_longer_and_longer_and_the_owner_still_gets_in(ctx, peopl
     assert auth.check_password(ctx, "admin", PASSWORD, "stranger", later)
 
 
-def test_an_unknown_name_takes_as_long_as_a_wrong_password(ctx, people):
+def test_an_unknown_name_takes_as_long_as_a_wrong_password(ctx, monkeypatch):
+    monkeypatch.setattr(auth, "ROUNDS", 12)
+    accounts.create_user(ctx, SYSTEM, name="admin", password=PASSWORD, role=Role.ADMIN, now=NOW)
+
     def seconds(name):
         began = time.perf_counter()
         for i in range(3):
@@ -70,11 +72,11 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(ctx, people):
 @pytest.mark.parametrize("password", ["short", "x" * 73, "é" * 40])
 def test_passwords_bcrypt_would_cut_or_that_are_too_short_are_refused(ctx, password):
     with pytest.raises(InvalidInput, match="8 to 72"):
-        auth.create_user(ctx, SYSTEM, name="ana", password=password, role=Role.VIEWER, now=NOW)
+        accounts.create_user(ctx, SYSTEM, name="ana", password=password, role=Role.VIEWER, now=NOW)
 
 
 def test_a_token_is_kept_hashed_works_once_made_and_not_once_revoked(ctx):
-    secret = auth.create_token(ctx, SYSTEM, name="app", now=NOW)
+    secret = accounts.create_token(ctx, SYSTEM, name="app", now=NOW)
     user = auth.user_of_token(ctx, f"Bearer {secret}")
     assert user.role is Role.OPERATOR
     auth.require(ctx, user, Role.OPERATOR)
@@ -86,42 +88,11 @@ def test_a_token_is_kept_hashed_works_once_made_and_not_once_revoked(ctx):
         if header != f"Bearer {secret}":
             with pytest.raises(Forbidden):
                 auth.user_of_token(ctx, header)
-    auth.revoke_token(ctx, SYSTEM, secret.split("_")[1], NOW)
+    accounts.revoke_token(ctx, SYSTEM, secret.split("_")[1], NOW)
     with pytest.raises(Forbidden):
         auth.user_of_token(ctx, f"Bearer {secret}")
     with pytest.raises(Forbidden):
         auth.require(ctx, user, Role.VIEWER)
-
-
-def test_a_viewer_can_do_nothing_that_changes_anything(ctx, people):
-    viewer = people[Role.VIEWER]
-    sea = SOURCES["sea"]
-    project = projects.create(ctx, SYSTEM, name="Sea", schema=sea.schema, now=NOW)
-    rows = sea.draw(10, seed=1)
-    verbs = [
-        lambda: projects.create(ctx, viewer, name="mine", schema=sea.schema, now=NOW),
-        lambda: projects.archive(ctx, viewer, project.id, NOW),
-        lambda: projects.restore(ctx, viewer, project.id),
-        lambda: projects.set_policy(ctx, viewer, project.id, projects.policy(ctx, project.id)[1], NOW),
-        lambda: ingest.ingest(ctx, viewer, project, rows, source="x", now=NOW),
-        lambda: ingest.generate(ctx, viewer, "sea", rows=10, now=NOW),
-        lambda: ingest.record_labels(ctx, viewer, project, rows, source="x", now=NOW),
-        lambda: prediction.predict(ctx, viewer, project, rows, source="x", now=NOW),
-        lambda: playing.begin(ctx, viewer, "electricity", now=NOW),
-        lambda: playing.set_pace(ctx, viewer, project, playing=True, now=NOW),
-        lambda: uploads.keep(ctx, viewer, None, "x.csv"),
-        lambda: runs.request(ctx, viewer, "cycle", project.id, now=NOW),
-        lambda: runs.set_paused(ctx, viewer, "cycle", paused=True, now=NOW),
-        lambda: runs.cancel(ctx, viewer, 1, NOW),
-        lambda: loop.retrain(ctx, viewer, project, reason="x", now=NOW),
-        lambda: auth.create_user(ctx, viewer, name="eve", password=PASSWORD, role=Role.ADMIN, now=NOW),
-        lambda: auth.create_token(ctx, viewer, name="eve", now=NOW),
-        lambda: auth.set_password(ctx, viewer, "admin", PASSWORD),
-        lambda: auth.disable_user(ctx, viewer, "admin", NOW),
-    ]
-    for verb in verbs:
-        with pytest.raises(Forbidden):
-            verb()
 
 
 def test_a_cookie_that_was_signed_out_stays_out(ctx):
@@ -142,8 +113,8 @@ def test_the_cookie_key_is_made_once_private_and_never_weak(tmp_path):
 
 
 def test_the_first_start_makes_an_admin_and_a_token_and_the_second_does_not(ctx):
-    made = auth.bootstrap(ctx, NOW)
+    made = accounts.bootstrap(ctx, NOW)
     assert auth.check_password(ctx, "admin", made.password, "a", NOW).role is Role.ADMIN
     assert auth.user_of_token(ctx, f"Bearer {made.token}")
-    again = auth.bootstrap(ctx, NOW)
+    again = accounts.bootstrap(ctx, NOW)
     assert (again.password, again.token) == (None, None)

@@ -25,8 +25,9 @@ def insert(con: DuckDBPyConnection, token: Token) -> None:
 
 
 def get(con: DuckDBPyConnection, id_: str) -> Token | None:
-    """The token with this id, unless it was revoked."""
-    found = con.execute("SELECT * FROM tokens WHERE id = ? AND revoked_at IS NULL", [id_]).fetchall()
+    """The token with this id, unless it was revoked or has run out, by the database's own clock."""
+    query = "SELECT * FROM tokens WHERE id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+    found = con.execute(query, [id_]).fetchall()
     return _token(found[0]) if found else None
 
 
