@@ -80,6 +80,15 @@ def create_user(
     return user
 
 
+def invite_user(
+    ctx: Context, actor: User, *, name: str, role: Role, display: str = "", email: str = "", now: datetime
+) -> tuple[User, str]:
+    """A new user with a random password, which is seen this once. Raises as `create_user` does."""
+    password = secrets.token_urlsafe(12)
+    user = create_user(ctx, actor, name=name, password=password, role=role, display=display, email=email, now=now)
+    return user, password
+
+
 def set_role(ctx: Context, actor: User, name: str, role: Role, now: datetime) -> None:
     """Give the user this role from now on. Raises NotFound, Conflict (nobody would be left to administer)."""
     before = _account(ctx, actor, name).role

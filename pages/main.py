@@ -2,51 +2,60 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 import streamlit_authenticator as stauth
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from core import auth, guard, projects
+from core import accounts, auth, guard, projects
 from core.errors import ContinualError, SignInRefused
-from core.records import User
+from core.records import GUEST, Role, User
 from pages import ui
 
 HERE = Path(__file__).parent
-COOKIE, COOKIE_DAYS = "continual_ml", 1.0
+COOKIE = "continual_ml"
 PAGES = {
-    "": [("overview", "Overview", "space_dashboard")],
+    "": [("overview", "Overview", "space_dashboard"), ("account", "Your account", "account_circle")],
     "Build": [("data", "Data", "database"), ("models", "Models", "deployed_code"), ("predict", "Predict", "bolt")],
     "Watch": [("monitoring", "Monitoring", "monitoring"), ("decisions", "Decisions", "rule")],
-    "Operate": [("automation", "Automation", "event_repeat")],
+    "Operate": [("automation", "Automation", "event_repeat"), ("admin", "Admin", "admin_panel_settings")],
 }
+UNLISTED = {"account"}  # the sidebar's foot leads there
+FOR_ADMINS = {"admin"}  # not listed for others; the page asks for the role all the same
 
 
 def frame() -> None:
     """Sign-in first; then the page that was asked for."""
     st.set_page_config(page_title="Continual ML", page_icon=":material/autorenew:", layout="wide")
     authenticator, people = _authenticator()
-    user = _signed_in(authenticator, people)
+    user = _who(authenticator, people)
+    unlisted = UNLISTED | (set() if user and user.role is Role.ADMIN else FOR_ADMINS)
     # Every page is registered even before sign-in: an unknown address opens a dialog that blocks the form.
     page = st.navigation(
         {
             section: [
-                st.Page(HERE / f"{name}.py", title=title, icon=f":material/{icon}:", default=name == "overview")
+                st.Page(
+                    HERE / f"{name}.py", title=title, icon=f":material/{icon}:", default=name == "overview",
+                    visibility="hidden" if name in unlisted else "visible",
+                )
                 for name, title, icon in pages
             ]
             for section, pages in PAGES.items()
         },
         position="sidebar" if user else "hidden",
-    )
+    )  # fmt: skip
     if user is None:
         _sign_in(authenticator)
         st.stop()
+    _speak_to(user)
     _sidebar(authenticator, user)
+    _watch(user)
+    if user == GUEST:
+        _guest_banner()
     page.run()
 
 
-# ---- signing in ----------------------------------------------------------------------------------
+# ---- who is here ---------------------------------------------------------------------------------
 def _authenticator() -> tuple[stauth.Authenticate, dict[str, User]]:
     """The cookie's keeper, and the users who may sign in by the name that stands in their cookie.
 
@@ -54,54 +63,135 @@ def _authenticator() -> tuple[stauth.Authenticate, dict[str, User]]:
     """
     people = auth.sessions(ui.ctx())
     credentials = {"usernames": {key: {"name": user.name, "email": "", "password": ""} for key, user in people.items()}}
-    key = auth.cookie_key(ui.ctx().settings.data_dir)
-    keeper = stauth.Authenticate(credentials, COOKIE, key, COOKIE_DAYS, auto_hash=False, login_sleep_time=0)
-    return keeper, people
+    key, days = auth.cookie_key(ui.ctx().settings.data_dir), auth.SESSION_LASTS.total_seconds() / 86_400
+    return stauth.Authenticate(credentials, COOKIE, key, days, auto_hash=False, login_sleep_time=0), people
 
 
-def _signed_in(authenticator: stauth.Authenticate, people: dict[str, User]) -> User | None:
-    """Who is signed in, as the database knows them now."""
-    try:
-        cookie = st.context.cookies.get(COOKIE)
-        if st.session_state.get("authentication_status") or not isinstance(cookie, str):
-            cookie = None  # signed in by the form, or nothing sent
-        if cookie and auth.is_signed_out(ui.ctx(), cookie):
-            st.session_state["logout"] = True  # the browser still sends it; it opens nothing
-        authenticator.login(location="unrendered")
-        if cookie and st.session_state.get("authentication_status"):
-            st.session_state["cookie"] = cookie
-    except stauth.LoginError:  # the cookie's user is gone, disabled, or has a new password
-        st.session_state["authentication_status"] = None
-    user = people.get(st.session_state.get("username") or "") if st.session_state.get("authentication_status") else None
+def _who(authenticator: stauth.Authenticate, people: dict[str, User]) -> User | None:
+    """Who is here, as the database knows them now: by password, by an identity provider, or as a guest."""
+    user = _by_password(authenticator, people) or _by_provider() or _as_guest()
     st.session_state["signed_in"] = user.name if user else None
-    _let_upload(user is not None)
+    _let_upload(user is not None and auth.RANK[user.role] >= auth.RANK[Role.OPERATOR])
     return user
 
 
+def _by_password(authenticator: stauth.Authenticate, people: dict[str, User]) -> User | None:
+    state = st.session_state
+    try:
+        cookie = st.context.cookies.get(COOKIE)
+        if state.get("authentication_status") or not isinstance(cookie, str):
+            cookie = None  # signed in by the form, or nothing sent
+        if cookie and auth.is_signed_out(ui.ctx(), cookie):
+            state["logout"] = True  # the browser still sends it; it opens nothing
+        authenticator.login(location="unrendered")
+        if cookie and state.get("authentication_status"):
+            state["cookie"] = cookie
+    except stauth.LoginError:  # the cookie's user is gone, disabled, or has a new password
+        state["authentication_status"] = None
+    if state.get("authentication_status") and not _ended_elsewhere():
+        if state.pop("new_cookie", False):
+            _write_cookie(authenticator)
+        return people.get(state.get("username") or "")
+    return None
+
+
+def _by_provider() -> User | None:
+    if not _providers() or not st.user.get("is_logged_in"):
+        return None
+    try:
+        return auth.user_of_claims(ui.ctx(), st.user.to_dict(), datetime.now(UTC))
+    except SignInRefused as error:
+        st.session_state["provider_said"] = str(error)
+        return None
+
+
+def _as_guest() -> User | None:
+    return GUEST if ui.ctx().settings.guest and not st.session_state.get("wants_to_sign_in") else None
+
+
+def _providers() -> list[str]:
+    """The identity providers that are set up in Streamlit's secrets: "" is the one that has no name."""
+    if not st.secrets.load_if_toml_exists() or "auth" not in st.secrets:
+        return []
+    found = st.secrets["auth"]
+    named = [name for name, value in found.items() if hasattr(value, "items") and "client_id" in value]
+    return [""] * ("client_id" in found) + named
+
+
+def _ended_elsewhere() -> bool:
+    """Whether this session was signed out in another tab."""
+    cookie = st.session_state.get("cookie")
+    return cookie is not None and auth.is_signed_out(ui.ctx(), cookie)
+
+
+@st.fragment(run_every="10s")
+def _watch(user: User) -> None:
+    """Leave the page when the session was ended elsewhere, or the role has changed, though nobody clicks."""
+    try:
+        if auth.current(ui.ctx(), user.name, Role.VIEWER) == user and not _ended_elsewhere():
+            return
+    except ContinualError:
+        pass
+    st.rerun()
+
+
+# ---- signing in ----------------------------------------------------------------------------------
 def _sign_in(authenticator: stauth.Authenticate) -> None:
     _, middle, _ = st.columns([1, 1.2, 1])
     with middle, st.form("sign_in"):
-        st.title("Sign in", anchor=False)
-        st.caption("Continual ML keeps your model right while the world changes.")
-        name = st.text_input("Name", autocomplete="username").strip().lower()
-        password = st.text_input("Password", type="password", autocomplete="current-password")
-        asked = st.form_submit_button("Sign in", type="primary", width="stretch")
+        st.title(ui._("Sign in"), anchor=False)
+        st.caption(ui._("Continual ML keeps your model right while the world changes."))
+        name = st.text_input(ui._("Name"), autocomplete="username").strip().lower()
+        password = st.text_input(ui._("Password"), type="password", autocomplete="current-password")
+        asked = st.form_submit_button(ui._("Sign in"), type="primary", width="stretch")
+    with middle:
+        _other_ways()
     if not asked:
         return
     try:
-        user = auth.check_password(ui.ctx(), name, password, _address(), datetime.now(UTC))
+        user = auth.check_password(ui.ctx(), name, password, ui.address(), datetime.now(UTC))
     except SignInRefused as error:
         middle.error(str(error))
         return
     st.session_state.update(username=auth.session_key(user), name=user.display, authentication_status=True, logout=None)
+    _write_cookie(authenticator)
+    st.session_state.pop("wants_to_sign_in", None)
+    middle.info(ui._("Signing you in"))  # the cookie's component runs this script again once the browser has it
+
+
+def _write_cookie(authenticator: stauth.Authenticate) -> None:
     authenticator.cookie_controller.set_cookie()
     st.session_state["cookie"] = authenticator.cookie_controller.cookie_model._token_encode()
-    middle.info("Signing you in")  # the cookie's component runs this script again once the browser has it
 
 
-def _address() -> str:
-    address: Any = st.context.ip_address
-    return address if isinstance(address, str) else "local"
+def _other_ways() -> None:
+    """Identity providers, and looking around as a guest, where they are set up."""
+    if told := st.session_state.pop("provider_said", None):
+        st.error(told)
+        st.button(ui._("Use another account"), on_click=st.logout, width="stretch")
+    for provider in _providers():
+        label = ui._("Sign in with {provider}", provider=provider or ui._("your organisation"))
+        if st.button(label, key=f"provider-{provider}", icon=":material/key:", width="stretch"):
+            st.login(provider or None)
+    if ui.ctx().settings.guest:
+        st.button(
+            ui._("Look around as a guest"), icon=":material/visibility:", width="stretch",
+            on_click=st.session_state.pop, args=("wants_to_sign_in", None),
+        )  # fmt: skip
+
+
+def _guest_banner() -> None:
+    with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(
+            ":blue-badge[:material/visibility: " + ui._("Guest") + "] &nbsp;"
+            + ui._("You are looking around. Nothing you do here changes anything."),
+            width="content",
+        )  # fmt: skip
+        st.button(ui._("Sign in"), key="guest_signs_in", type="primary", on_click=_want_to_sign_in)
+
+
+def _want_to_sign_in() -> None:
+    st.session_state["wants_to_sign_in"] = True
 
 
 def _let_upload(allowed: bool) -> None:
@@ -111,6 +201,14 @@ def _let_upload(allowed: bool) -> None:
 
 
 # ---- the sidebar ---------------------------------------------------------------------------------
+def _speak_to(user: User) -> None:
+    """The language this user chose, once a session."""
+    if st.session_state.get("spoken_to") != user.name:
+        st.session_state["spoken_to"] = user.name
+        if chosen := accounts.language(ui.ctx(), user):
+            ui.set_language(chosen)
+
+
 def _sidebar(authenticator: stauth.Authenticate, user: User) -> None:
     with st.sidebar:
         active = projects.active(ui.ctx())
@@ -118,11 +216,13 @@ def _sidebar(authenticator: stauth.Authenticate, user: User) -> None:
         if chosen is not None:
             ids = [project.id for project in active]
             names = {project.id: project.name for project in active}
-            picked = st.selectbox("Project", ids, index=ids.index(chosen.id), format_func=names.__getitem__)
+            picked = st.selectbox(ui._("Project"), ids, index=ids.index(chosen.id), format_func=names.__getitem__)
             ui.choose(picked)
-        st.caption(f"{ui.md(user.display)} · {user.role}")
-        if st.button("Sign out", icon=":material/logout:", type="tertiary"):
-            _sign_out(authenticator)
+        st.caption(f"{ui.md(user.display)} · {ui._(user.role)}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            ui.link("account", ui._("Your account"), ":material/account_circle:")
+            if user != GUEST and st.button(ui._("Sign out"), icon=":material/logout:", type="tertiary"):
+                _sign_out(authenticator)
 
 
 def _sign_out(authenticator: stauth.Authenticate) -> None:
@@ -131,8 +231,11 @@ def _sign_out(authenticator: stauth.Authenticate) -> None:
         auth.sign_out(ui.ctx(), cookie, datetime.now(UTC))
     authenticator.authentication_controller.logout()
     authenticator.cookie_controller.delete_cookie()
-    st.session_state["signed_in"] = None
-    st.info("Signed out")
+    for key in ("signed_in", "spoken_to", "language"):
+        st.session_state.pop(key, None)
+    if _providers() and st.user.get("is_logged_in"):
+        st.logout()
+    st.info(ui._("Signed out"))
     st.stop()
 
 

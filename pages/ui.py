@@ -64,13 +64,19 @@ def require(role: Role) -> User:
     """
     name = st.session_state.get("signed_in")
     if not isinstance(name, str):
-        st.error("Please sign in first.")
+        st.error(_("Please sign in first."))
         st.stop()
     try:
         return auth.current(ctx(), name, role)
     except ContinualError as error:
         st.error(str(error))
         st.stop()
+
+
+def address() -> str:
+    """Where the request comes from, as far as the server can tell."""
+    found: Any = st.context.ip_address
+    return found if isinstance(found, str) else "local"
 
 
 def project() -> Project | None:
@@ -162,6 +168,16 @@ def policy(project: Project) -> Policy:
 def base_url() -> str:
     settings = ctx().settings
     return settings.public_url or f"http://127.0.0.1:{settings.port}"
+
+
+def columns(**titles: str) -> dict[str, Any]:
+    """Column configuration by title; times (``..._at``) are shown in UTC."""
+    return {
+        name: st.column_config.DatetimeColumn(title, format="D MMM YYYY, HH:mm", timezone="UTC")
+        if name.endswith("_at")
+        else st.column_config.Column(title)
+        for name, title in titles.items()
+    }
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import sys
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import context, ingest, loop, projects
+from core import accounts, auth, context, ingest, loop, projects
 from core.policy import Policy
 from core.records import SYSTEM, Role
 from core.settings import Settings
@@ -15,7 +15,7 @@ from core.sources import SOURCES
 from tests.conftest import NOW, PASSWORD
 from tests.server import ROOT
 
-PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation")
+PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation", "account")
 
 
 @pytest.fixture
@@ -73,6 +73,40 @@ def test_every_page_opens_on_a_full_database_for_each_role(full, monkeypatch):
             assert test.title
             shown = " ".join(element.value for element in (*test.markdown, *test.caption))
             assert "](http://evil)" not in shown, page
+
+
+def test_the_admin_page_opens_for_administrators_alone_and_shows_no_secret(process, monkeypatch):
+    monkeypatch.setattr("pages.ui.link", lambda *_: None)
+    token = accounts.create_token(process, SYSTEM, name="billing", now=NOW)
+    for role in (None, Role.VIEWER, Role.OPERATOR):
+        test = opened("admin", role)
+        assert [error.value for error in test.error] and not test.title and not test.dataframe
+    test = opened("admin", Role.ADMIN)
+    assert not test.exception
+    frames = " ".join(frame.value.to_string() for frame in test.dataframe)
+    assert all(word in frames for word in ("viewer", "billing", "CONTINUAL_PORT", "made the token billing"))
+    assert not any(secret in frames for secret in (token, token.split("_")[2], PASSWORD, "$2b$"))
+
+
+def test_a_new_account_gets_a_password_that_is_shown_once_and_works(process, monkeypatch):
+    test = opened("admin", Role.ADMIN)
+    next(field for field in test.text_input if field.label == "Name to sign in with").set_value("ana")
+    next(button for button in test.button if button.label == "Make the account").click().run()
+    assert not test.exception
+    (code,) = test.code
+    assert auth.check_password(process, "ana", code.value, "home", NOW).role is Role.VIEWER
+    assert code.value not in test.run().main.__repr__()
+
+
+def test_one_s_own_password_is_changed_on_the_account_page(process, monkeypatch):
+    test = opened("account", Role.VIEWER)
+    for field, text in zip(test.text_input, (PASSWORD, "brand new password", "brand new passwort"), strict=True):
+        field.set_value(text)
+    change = next(button for button in test.button if button.label == "Change my password")
+    assert "differ" in change.click().run().error[0].value
+    test.text_input[2].set_value("brand new password")
+    assert not next(button for button in test.button if button.label == "Change my password").click().run().error
+    assert auth.check_password(process, "viewer", "brand new password", "home", NOW)
 
 
 def test_a_viewer_who_presses_is_told_what_it_needs(full, process, monkeypatch):

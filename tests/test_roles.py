@@ -67,6 +67,7 @@ TABLE = [
     row(accounts.every, A, lambda s, u: accounts.every(s.ctx, u)),
     row(accounts.create_user, A,
         lambda s, u: accounts.create_user(s.ctx, u, name=s.fresh(), password=PASSWORD, role=V, now=NOW)),
+    row(accounts.invite_user, A, lambda s, u: accounts.invite_user(s.ctx, u, name=s.fresh(), role=V, now=NOW)),
     row(accounts.set_role, A, lambda s, u: accounts.set_role(s.ctx, u, "somebody", O, NOW)),
     row(accounts.set_email, A, lambda s, u: accounts.set_email(s.ctx, u, "somebody", "s@example.org", NOW)),
     row(accounts.disable_user, A, lambda s, u: accounts.disable_user(s.ctx, u, "somebody", NOW)),

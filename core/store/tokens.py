@@ -7,6 +7,8 @@ from duckdb import DuckDBPyConnection
 
 from core.records import Role
 
+STATES = ("valid", "run out", "revoked")
+
 
 @dataclass(frozen=True)
 class Token:
@@ -18,6 +20,12 @@ class Token:
     created_by: str
     revoked_at: datetime | None = None
     expires_at: datetime | None = None
+
+    def state(self, now: datetime) -> str:
+        """One of `STATES`."""
+        if self.revoked_at:
+            return "revoked"
+        return "run out" if self.expires_at and self.expires_at <= now else "valid"
 
 
 def insert(con: DuckDBPyConnection, token: Token) -> None:
