@@ -41,7 +41,7 @@ def full(process):
 
 def opened(page: str, role: Role | None) -> AppTest:
     """The page's own script, as the frame runs it for someone who is signed in, or for nobody."""
-    test = AppTest.from_file(str(ROOT / "pages" / f"{page}.py"), default_timeout=60)
+    test = AppTest.from_file(str(ROOT / "pages" / f"{page}.py"), default_timeout=180)
     if role is not None:
         test.session_state["signed_in"] = role.value
     return test.run()
@@ -118,7 +118,7 @@ def test_a_viewer_who_presses_is_told_what_it_needs(full, process, monkeypatch):
 
 def test_a_decision_shows_its_reasons_and_replays(full, process, monkeypatch):
     monkeypatch.setattr("pages.ui.link", lambda *_: None)
-    test = AppTest.from_file(str(ROOT / "pages" / "decisions.py"), default_timeout=60)
+    test = AppTest.from_file(str(ROOT / "pages" / "decisions.py"), default_timeout=180)
     test.session_state["signed_in"] = "viewer"
     test.query_params["id"] = "2"
     test.run()
@@ -128,7 +128,7 @@ def test_a_decision_shows_its_reasons_and_replays(full, process, monkeypatch):
 
 
 def test_the_frame_shows_the_form_first_and_no_page(process):
-    test = AppTest.from_file(str(ROOT / "pages" / "main.py"), default_timeout=60).run()
+    test = AppTest.from_file(str(ROOT / "pages" / "main.py"), default_timeout=180).run()
     assert not test.exception
     assert [field.label for field in test.text_input] == ["Name", "Password"]
     assert [title.value for title in test.title] == ["Sign in"]
@@ -144,7 +144,7 @@ def test_a_host_that_runs_app_py_as_a_plain_script_gets_the_pages_and_one_schedu
         "from streamlit.testing.v1 import AppTest\n"
         "import sys, threading\n"
         "for _ in range(2):\n"
-        "    test = AppTest.from_file('app.py', default_timeout=60).run()\n"
+        "    test = AppTest.from_file('app.py', default_timeout=180).run()\n"
         "    assert not test.exception, test.exception\n"
         "    print([title.value for title in test.title])\n"
         "print(sum(thread.name == 'scheduler' for thread in threading.enumerate()))\n"
@@ -153,7 +153,7 @@ def test_a_host_that_runs_app_py_as_a_plain_script_gets_the_pages_and_one_schedu
         "scheduler.stop(); context.close_current()\n"
     )
     env = os.environ | {"CONTINUAL_DATA_DIR": str(tmp_path / "data"), "CONTINUAL_ADMIN_PASSWORD": PASSWORD}
-    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert told.returncode == 0, told.stderr[-2000:]
     said = [line for line in told.stdout.splitlines() if not line.startswith("Invalid token")]  # AppTest's mock cookie
     assert said == ["['Sign in']", "['Sign in']", "1"]
@@ -165,7 +165,7 @@ def test_a_host_that_runs_app_py_as_a_plain_script_gets_the_pages_and_one_schedu
 )
 def test_a_bad_setting_stops_the_start_with_one_sentence_that_names_it(tmp_path, name, value):
     env = os.environ | {"CONTINUAL_DATA_DIR": str(tmp_path / "data"), name: value}
-    told = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    told = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert told.returncode == 1
     (line,) = told.stderr.strip().splitlines()
     assert name in line
