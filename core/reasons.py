@@ -95,6 +95,20 @@ SENTENCES: dict[str, str] = {
     " they come back, it has forgotten them.",
     "awaiting_approval": "Version {version} passed; the policy leaves the promotion to you.",
     "trained_on": "Trained on {rows} labelled rows ({scope}).",
+    # backtests
+    "backtest_short": "Only {windows} windows could be scored; {needed} are needed before policies can be told apart.",
+    "backtest_change": "{policy} is significantly better than your policy: with retrains at {price:g} of a window's loss"
+    " each, it would have saved {gain:.1%} of a window's loss in every window (at least {low:.1%}).",
+    "backtest_fewest": "It is the one that retrains least ({retrains} times in {windows} windows) of those that are not"
+    " significantly worse than the best ({best}).",
+    "backtest_keep": "No other policy is shown to be better than yours. The nearest is {policy}: with retrains at"
+    " {price:g} of a window's loss each, it would have saved {gain:+.1%} of a window's loss in every window (90 % interval"
+    " {low:+.1%} to {high:+.1%}).",
+    "backtest_unknown": "{windows} windows cannot tell yet. {policy} looks better than your policy: with retrains at"
+    " {price:g} of a window's loss each, it would have saved {gain:+.1%} of a window's loss in every window, but with so"
+    " few windows that means {low:+.1%} to {high:+.1%}. Your policy stays until there is more history.",
+    "backtest_costs_more": "{policy} has {share:.0%} less loss, but its {more} further retrains cost more than that is"
+    " worth to you.",
     # what would have decided otherwise
     "flip_loss_above": "It would have been retrained, had its {metric} in window {window} been above {needed:.4g}"
     " (it was {seen:.4g}).",

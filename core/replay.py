@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,33 @@ from core.policy import PRESETS, Decision, Evidence, Memory, Policy, decide
 from core.records import Action, Comparison, Reason, Schema, Task
 from core.turn import Answers, Span
 
+Key = tuple[Any, ...]
+Shared = dict[Key, Any]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A pipeline, the positions of the rows it was fitted on, and how long that took."""
+
+    pipeline: Any
+    rows: NDArray[np.int64]
+    seconds: float
+
 
 class History:
     """A `turn.World` over frames that are held in memory.
 
     ``usable`` is the turn at whose end each row's label may be looked at; ``now`` the turn that is being played.
+    ``shared`` is what replays of the same history have in common: the same rows, labels and seed make the same model.
     """
 
     def __init__(
-        self, features: pd.DataFrame, labels: "pd.Series[Any]", schema: Schema, usable: NDArray[np.int64]
+        self,
+        features: pd.DataFrame,
+        labels: "pd.Series[Any]",
+        schema: Schema,
+        usable: NDArray[np.int64],
+        shared: Shared | None = None,
     ) -> None:
         self.schema = schema
         self.now = -1
@@ -45,9 +63,8 @@ class History:
         self._features = features.reset_index(drop=True)
         self._labels = labels.reset_index(drop=True)
         self._usable = usable
-        self._models: list[Any] = []
-        self._training: list[pd.DataFrame] = []
-        self._references: dict[int, drift.Reference] = {}
+        self._shared: Shared = {} if shared is None else shared
+        self._versions: list[Key] = []
         self._answers: NDArray[Any] = np.full(
             len(labels), None if schema.task.is_classification else np.nan, dtype=_dtype(schema)
         )
@@ -69,7 +86,8 @@ class History:
         return Answers(self._answers[first:last], probabilities)
 
     def predict(self, version: int, first: int, last: int) -> Answers:
-        return self._said(self._models[version - 1], first, last)
+        key = self._versions[version - 1]
+        return self._once((*key, "said", first, last), lambda: self._said(self._shared[key].pipeline, first, last))
 
     def _said(self, model: Any, first: int, last: int) -> Answers:
         rows = self.rows(first, last)
@@ -80,31 +98,42 @@ class History:
         return Answers(np.asarray(self.schema.classes, dtype=object)[probabilities.argmax(1)], probabilities)
 
     def fit(self, spans: Sequence[Span], *, estimator: str, seed: int) -> int:
-        model, rows = self._fitted(estimators.build(estimator, self.schema, seed), spans)
-        self._models.append(model)
-        self._training.append(rows)
-        return len(self._models)
+        self._versions.append(self._fitted(estimators.build, spans, estimator, seed))
+        return len(self._versions)
 
     def yardstick(self, spans: Sequence[Span], first: int, last: int, *, estimator: str, seed: int) -> Answers:
-        model, _ = self._fitted(estimators.yardstick(estimator, self.schema, seed), spans)
-        return self._said(model, first, last)
+        key = self._fitted(estimators.yardstick, spans, estimator, seed)
+        return self._once((*key, "said", first, last), lambda: self._said(self._shared[key].pipeline, first, last))
 
-    def _fitted(self, pipeline: Any, spans: Sequence[Span]) -> tuple[Any, pd.DataFrame]:
+    def _fitted(
+        self, build: Callable[[str, Schema, int], Any], spans: Sequence[Span], estimator: str, seed: int
+    ) -> Key:
+        """The key of the model in ``_shared``. Labels only ever become more: their number tells which ones were known."""
+        at = np.concatenate([np.arange(*span) for span in spans])
+        at = at[(self._usable[at] <= self.now) & self._labels.iloc[at].notna().to_numpy()]
+        key = (build.__name__, tuple(spans), len(at), estimator, seed)
+        fitted = self._once(key, lambda: self._fit(build(estimator, self.schema, seed), at))
+        self.fit_seconds += fitted.seconds
+        return key
+
+    def _fit(self, pipeline: Any, at: NDArray[np.int64]) -> "Fitted":
         began = time.perf_counter()
-        rows = pd.concat([self.rows(*span) for span in spans])
-        labels = pd.concat([self.labels(*span) for span in spans])
-        known = labels.notna()
-        model = pipeline.fit(rows[known], labels[known])
-        self.fit_seconds += time.perf_counter() - began
-        return model, rows[known]
+        model = pipeline.fit(self._features.iloc[at], self._labels.iloc[at])
+        return Fitted(model, at, time.perf_counter() - began)
 
     def reference(self, version: int) -> drift.Reference:
-        if version not in self._references:
-            self._references[version] = drift.reference(self._training[version - 1], self.schema)
-        return self._references[version]
+        key = self._versions[version - 1]
+        rows = self._shared[key].rows
+        return self._once((*key, "reference"), lambda: drift.reference(self._features.iloc[rows], self.schema))
 
     def profile(self, version: int, first: int, last: int) -> drift.Profile:
-        return drift.profile(self.reference(version), self.rows(first, last))
+        reference, key = self.reference(version), self._versions[version - 1]
+        return self._once((*key, "profile", first, last), lambda: drift.profile(reference, self.rows(first, last)))
+
+    def _once(self, key: Key, make: Callable[[], Any]) -> Any:
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
 
     def serve(self, version: int | None, first: int, last: int) -> None:
         """Let this version answer the rows, as they arrive."""
@@ -163,11 +192,17 @@ def replay(
     *,
     label_delay: int = 0,
     seed: int = 0,
+    usable: NDArray[np.int64] | None = None,
+    shared: Shared | None = None,
+    progress: Callable[[int, int], None] = lambda done, windows: None,
 ) -> Replay:
     """What ``policy`` would have done with this history, whose labels came ``label_delay`` windows late.
 
     ``features`` has the schema's columns in order of arrival, ``labels`` text or float. Rows that fill no whole window
-    are left out. Raises NotEnoughRows when nothing is left after the warm-up, InvalidInput.
+    are left out. ``usable``, where it is known, is the turn at whose end each row's label was there, in place of the
+    delay. Replays of the same rows, labels and schema may hand on one dict as ``shared``: what one has fitted, the
+    next need not fit again (``fit_seconds`` counts it all the same). ``progress`` is told how many windows have been
+    played; what it raises ends the replay. Raises NotEnoughRows when nothing is left after the warm-up, InvalidInput.
     """
     windows = len(features) // policy.window_rows
     if windows <= policy.warm_up_windows:
@@ -178,14 +213,23 @@ def replay(
     if label_delay < 0:
         raise InvalidInput(f"The label delay is {label_delay} windows; it must be 0 or more")
     number = np.arange(len(features)) // policy.window_rows
-    usable = np.where(number < policy.warm_up_windows, policy.warm_up_windows - 1, number + label_delay)
-    return _play(History(features, labels, schema, usable), labels, policy, windows, seed)
+    arrives = number + label_delay if usable is None else np.maximum(number, usable)
+    arrives = np.where(number < policy.warm_up_windows, policy.warm_up_windows - 1, arrives)
+    return _play(History(features, labels, schema, arrives, shared), labels, policy, windows, seed, progress)
 
 
-def _play(world: History, labels: "pd.Series[Any]", policy: Policy, windows: int, seed: int) -> Replay:
+def _play(
+    world: History,
+    labels: "pd.Series[Any]",
+    policy: Policy,
+    windows: int,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> Replay:
     began = time.perf_counter()
     memory, steps = Memory(), []
     for number in range(windows):
+        progress(number, windows)
         world.serve(memory.champion.version if memory.champion else None, *turn.span(policy, number))
         world.now = number
         more, memory = play_turn(world, policy, memory, number, seed=seed)
@@ -202,7 +246,7 @@ def _play(world: History, labels: "pd.Series[Any]", policy: Policy, windows: int
         policy.window_rows,
         world.answers(first, last),
         labels.iloc[first:last].to_numpy(),
-        tuple(float(loss.mean()) for loss in losses),
+        tuple(float(loss.mean()) if len(loss) else float("nan") for loss in losses),
         tuple(steps),
         world.fit_seconds,
         time.perf_counter() - began,
@@ -324,7 +368,22 @@ def read(path: str, target: str, order: str | None) -> tuple[pd.DataFrame, "pd.S
     return conformed.features, conformed.labels, schema
 
 
-def _policy(given: argparse.Namespace) -> Policy:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A history, the policy to judge it by, and how its labels came."""
+    parser.add_argument("file", help="CSV or Parquet file with features and labels")
+    parser.add_argument("--target", required=True, help="column with the labels")
+    parser.add_argument("--order", help="column to order the rows by (default: as they stand in the file)")
+    parser.add_argument("--policy", choices=list(PRESETS), default="balanced")
+    parser.add_argument("--policy-file", help="a policy as JSON, instead of a preset")
+    parser.add_argument("--estimator", choices=["auto", *estimators.ESTIMATORS], help="default: as the policy says")
+    parser.add_argument("--window", type=int, help="rows a window (500)")
+    parser.add_argument("--warm-up", type=int, help="windows before the first model (8)")
+    parser.add_argument("--label-delay", type=int, default=0, help="windows until labels come (0)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def policy_of(given: argparse.Namespace) -> Policy:
     """The preset or the policy file, with what the command line says on top."""
     if given.policy_file:
         try:
@@ -342,20 +401,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m core.replay", description="What a policy would have done with a history, window by window."
     )
-    parser.add_argument("file", help="CSV or Parquet file with features and labels")
-    parser.add_argument("--target", required=True, help="column with the labels")
-    parser.add_argument("--order", help="column to order the rows by (default: as they stand in the file)")
-    parser.add_argument("--policy", choices=list(PRESETS), default="balanced")
-    parser.add_argument("--policy-file", help="a policy as JSON, instead of a preset")
-    parser.add_argument("--estimator", choices=["auto", *estimators.ESTIMATORS], help="default: as the policy says")
-    parser.add_argument("--window", type=int, help="rows a window (500)")
-    parser.add_argument("--warm-up", type=int, help="windows before the first model (8)")
-    parser.add_argument("--label-delay", type=int, default=0, help="windows until labels come (0)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_arguments(parser)
     given = parser.parse_args(arguments)
     try:
-        policy = _policy(given)
+        policy = policy_of(given)
         features, labels, schema = read(given.file, given.target, given.order)
         played = replay(features, labels, schema, policy, label_delay=given.label_delay, seed=given.seed)
     except ContinualError as error:
