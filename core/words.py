@@ -4,7 +4,7 @@ A sentence is written where it is used, ``say("{rows} rows", language, rows=3)``
 ``core/locale/<language>.po`` (`make words` adds what is new). Sentences that stand in tables are marked with `mark`.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from string import Formatter
@@ -56,6 +56,29 @@ def number(value: float, language: str = "en", form: str = "#,##0.###") -> str:
 def when(at: datetime, language: str = "en") -> str:
     """Day and time in UTC."""
     return f"{format_datetime(at.astimezone(UTC), 'd MMM HH:mm', locale=language)} UTC"
+
+
+def short_when(at: datetime, language: str = "en", *, clock: bool = False) -> str:
+    """The day in UTC, or the time of day when the day goes without saying."""
+    return str(format_datetime(at.astimezone(UTC), "HH:mm" if clock else "d MMM", locale=language))
+
+
+def day(at: datetime, language: str = "en") -> str:
+    """Day and year in UTC.
+
+    >>> day(datetime(2026, 11, 5, tzinfo=UTC)), day(datetime(2026, 11, 5, tzinfo=UTC), "fr")
+    ('5 Nov 2026', '5 nov. 2026')
+    """
+    return str(format_datetime(at.astimezone(UTC), "d MMM y", locale=language))
+
+
+def duration(seconds: float, language: str = "en") -> str:
+    """A span of time, roundly.
+
+    >>> duration(30), duration(7200, "fr")
+    ('30 seconds', '2\xa0heures')
+    """
+    return format_timedelta(timedelta(seconds=seconds), locale=language, format="long", threshold=1.5)
 
 
 def ago(at: datetime, now: datetime, language: str = "en") -> str:

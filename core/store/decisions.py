@@ -73,6 +73,23 @@ def latest(
     return [_entry(row) for row in con.execute(query, [project, before, names, names, limit]).fetchall()]
 
 
+def during(
+    con: DuckDBPyConnection, project: str, since: datetime, until: datetime, *, actions: tuple[Action, ...], limit: int
+) -> list[Entry]:
+    """The newest entries of these ``actions`` written in ``[since, until)``, newest first."""
+    query = f"""SELECT {_COLUMNS} FROM decisions WHERE project = ? AND decided_at >= ? AND decided_at < ?
+        AND list_contains(?::VARCHAR[], action) ORDER BY id DESC LIMIT ?"""
+    names = [str(action) for action in actions]
+    return [_entry(row) for row in con.execute(query, [project, since, until, names, limit]).fetchall()]
+
+
+def counts_during(con: DuckDBPyConnection, project: str, since: datetime, until: datetime) -> dict[str, int]:
+    """How many entries of each action were written in ``[since, until)``."""
+    query = """SELECT action, count(*) FROM decisions WHERE project = ? AND decided_at >= ? AND decided_at < ?
+        GROUP BY action ORDER BY action"""
+    return dict(con.execute(query, [project, since, until]).fetchall())
+
+
 def following(con: DuckDBPyConnection, decision: int) -> list[Entry]:
     """What followed from this decision, oldest first."""
     query = f"SELECT {_COLUMNS} FROM decisions WHERE cause = ? ORDER BY id"
@@ -117,6 +134,13 @@ def scores(con: DuckDBPyConnection, project: str, *, windows: int = 60) -> pd.Da
         WHERE project = $project AND window_number > (SELECT max(window_number) FROM drift_scores WHERE project = $project) - $windows
         ORDER BY window_number, feature, metric"""
     return con.execute(query, {"project": project, "windows": windows}).df()
+
+
+def scores_during(con: DuckDBPyConnection, project: str, since: datetime, until: datetime) -> pd.DataFrame:
+    """Drift scores of the checks in ``[since, until)``: window_number, feature, metric, value, threshold, drifting."""
+    query = """SELECT window_number, feature, metric, value, threshold, drifting FROM drift_scores
+        WHERE project = ? AND checked_at >= ? AND checked_at < ? ORDER BY window_number, feature, metric"""
+    return con.execute(query, [project, since, until]).df()
 
 
 def _entry(row: tuple) -> Entry:  # type: ignore[type-arg]

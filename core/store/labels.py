@@ -106,6 +106,12 @@ def count(con: DuckDBPyConnection, project: str, first: int = 0, last: int | Non
     return con.execute(query, [project, first, last]).fetchall()[0][0]
 
 
+def count_during(con: DuckDBPyConnection, project: str, since: datetime, until: datetime) -> int:
+    """How many labels arrived in ``[since, until)``."""
+    query = "SELECT count(*) FROM labels WHERE project = ? AND arrived_at >= ? AND arrived_at < ?"
+    return con.execute(query, [project, since, until]).fetchall()[0][0]
+
+
 def by_window(con: DuckDBPyConnection, project: str, window_rows: int, *, newest: int) -> dict[int, int]:
     """How many labels each of the newest labelled windows has."""
     query = """SELECT position // $size AS number, count(*) FROM labels WHERE project = $project

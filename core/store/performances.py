@@ -33,13 +33,13 @@ def measured(con: DuckDBPyConnection, project: str, *, windows: int = 400) -> di
     return dict(con.execute(query, [project, windows]).fetchall())
 
 
-def latest(con: DuckDBPyConnection, project: str, *, windows: int = 120) -> pd.DataFrame:
-    """One line a window and metric: window_number, first, last, maturity, version, measured_at, metric, value, low, high, rows."""
+def latest(con: DuckDBPyConnection, project: str, *, windows: int = 120, as_of: datetime | None = None) -> pd.DataFrame:
+    """One line a window and metric, as known now or as of a moment: window_number, first, last, maturity, version, measured_at, metric, value, low, high, rows."""
     query = """SELECT window_number, first, last, maturity, version, measured_at, scores FROM performances
-        WHERE project = ? QUALIFY row_number() OVER (PARTITION BY window_number ORDER BY measured_at DESC) = 1
+        WHERE project = ? AND measured_at <= coalesce(?, 'infinity'::TIMESTAMPTZ) QUALIFY row_number() OVER (PARTITION BY window_number ORDER BY measured_at DESC) = 1
         ORDER BY window_number DESC LIMIT ?"""
     lines = []
-    for window, first, last, maturity, version, at, scores in con.execute(query, [project, windows]).fetchall():
+    for window, first, last, maturity, version, at, scores in con.execute(query, [project, as_of, windows]).fetchall():
         lines += [
             {"window_number": window, "first": first, "last": last, "maturity": maturity, "version": version,
              "measured_at": at, **vars(score)}
@@ -59,3 +59,16 @@ def latest(con: DuckDBPyConnection, project: str, *, windows: int = 120) -> pd.D
         "rows",
     ]
     return pd.DataFrame(lines, columns=columns).sort_values("window_number", kind="stable", ignore_index=True)
+
+
+def during(con: DuckDBPyConnection, project: str, since: datetime, until: datetime, *, windows: int) -> pd.DataFrame:
+    """As `latest`, of those of the newest windows that were measured from ``since`` to ``until``, as known then."""
+    found = latest(con, project, windows=windows, as_of=until)
+    return found[found["measured_at"] >= since]
+
+
+def count_during(con: DuckDBPyConnection, project: str, since: datetime, until: datetime) -> int:
+    """How many windows were measured from ``since`` to ``until``."""
+    query = """SELECT count(DISTINCT window_number) FROM performances
+        WHERE project = ? AND measured_at >= ? AND measured_at <= ?"""
+    return con.execute(query, [project, since, until]).fetchall()[0][0]

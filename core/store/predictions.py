@@ -38,6 +38,11 @@ def count(con: DuckDBPyConnection, project: str, *, since: datetime | None = Non
     return con.execute(query, [project, since]).fetchall()[0][0]
 
 
+def count_during(con: DuckDBPyConnection, project: str, since: datetime, until: datetime) -> int:
+    query = "SELECT count(*) FROM predictions WHERE project = ? AND predicted_at >= ? AND predicted_at < ?"
+    return con.execute(query, [project, since, until]).fetchall()[0][0]
+
+
 def newest(con: DuckDBPyConnection, project: str, *, limit: int = 20) -> pd.DataFrame:
     """The newest answers, newest first, each with its label if it has come: position, version, answer, predicted_at, label."""
     query = """SELECT p.position, p.version, p.answer, p.probabilities, p.predicted_at, p.latency_ms, l.value AS label

@@ -16,6 +16,13 @@ def count(con: DuckDBPyConnection, project: str) -> int:
     return con.execute("SELECT coalesce(max(last), 0) FROM batches WHERE project = ?", [project]).fetchall()[0][0]
 
 
+def count_during(con: DuckDBPyConnection, project: str, since: datetime, until: datetime) -> int:
+    """How many rows came in in ``[since, until)``."""
+    query = """SELECT coalesce(sum(last - first), 0) FROM batches
+        WHERE project = ? AND arrived_at >= ? AND arrived_at < ?"""
+    return int(con.execute(query, [project, since, until]).fetchall()[0][0])
+
+
 def append(
     con: DuckDBPyConnection,
     project: str,
