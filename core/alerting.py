@@ -12,7 +12,7 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 from loguru import logger
 
-from core import auth
+from core import auth, incidents
 from core.channels import CHANNELS
 from core.channels.base import Channel, Message
 from core.context import Context
@@ -153,6 +153,9 @@ def _attempt(ctx: Context, channel: Channel, pending: Pending, now: datetime) ->
     """Send one alert, and record how that went."""
     if pending.alert.severity is Severity.OK and not ctx.settings.notify_ok:
         return _record(ctx, channel.name, pending, Delivery.NOT_WANTED, now, "OK notices are off")
+    with ctx.database.read() as con:
+        if incidents.is_silenced(con, pending.alert, now):
+            return _record(ctx, channel.name, pending, Delivery.SNOOZED, now, "its incident is snoozed")
     began = time.monotonic()
     try:
         channel.send(message(pending.alert, ctx.settings))
@@ -230,7 +233,7 @@ def _link(alert: Alert, settings: Settings) -> str:
         return ""
     query = {"project": alert.project, "id": alert.decision}
     parts = "&".join(f"{name}={value}" for name, value in query.items() if value is not None)
-    page = "automation" if alert.decision is None else "decisions"
+    page = "alerts" if alert.decision is None else "decisions"
     return f"{settings.public_url.rstrip('/')}/{page}" + (f"?{parts}" if parts else "")
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 from loguru import logger
 
-from core import alerting, auth, drift, monitoring, performance, prediction, projects, reasons, turn
+from core import alerting, auth, drift, incidents, monitoring, performance, prediction, projects, reasons, turn
 from core.context import Context
 from core.errors import Conflict, ContinualError, InvalidInput, NotEnoughRows, NotFound
 from core.policy import Contender, Decision, Evidence, Memory, Policy, Scope, by_hand, decide, took_over
@@ -36,6 +36,7 @@ from core.records import (
 )
 from core.store import decisions, labels, models, performances, profiles
 from core.store.decisions import Entry
+from core.store.incidents import Incident
 from core.training import Worker, worker_process
 from core.world import StoreWorld
 
@@ -115,9 +116,10 @@ def _turn(bench: Bench, progress: Progress) -> str:
         if decision.action is Action.ROLL_BACK and decision.version is not None:
             _enthrone(con, bench, decision.version, made)
         _tell(con, bench, entry, made)
-        if after.drifts == 1 and bench.memory.drifts == 0:  # the first check of a row of them
-            features = ", ".join(seen.evidence.drifting)
-            _alert(con, bench, Severity.WARNING, Reason("drift_seen", {"features": features}), made)
+        if after.drifts > bench.memory.drifts:
+            drifted = Reason("drift_seen", {"features": ", ".join(seen.evidence.drifting)})
+            if not incidents.seen_again(con, drifted, bench.project.id, bench.now):
+                _alert(con, bench, Severity.WARNING, drifted, made)
     if decision.action is Action.RETRAIN:
         return _carry_out(replace(bench, memory=after), replace(entry, id=made), progress)
     return _sentence(entry)
@@ -341,21 +343,27 @@ def _enthrone(con: DuckDBPyConnection, bench: Bench, version: int, decision: int
 
 
 def _tell(con: DuckDBPyConnection, bench: Bench, entry: Entry, decision: int) -> None:
-    """Raise the alert this entry is worth; the same trouble is told once, until something else happens."""
+    """Close the incidents this entry shows to be over, and raise the alert it is worth; lasting trouble is told once."""
+    for over in incidents.recover(con, bench.project.id, bench.now, lambda one: _shows_over(entry, one)):
+        if over.severity is Severity.CRITICAL:
+            _alert(con, bench, Severity.INFO, Reason("trouble_over", {"alert": over.alert}), decision)
     severity = SEVERITIES.get(entry.action)
     if severity is None or (severity is Severity.OK and not bench.ctx.settings.notify_ok):
         return
-    if entry.action is Action.ALERT:
-        before = decisions.latest(con, bench.project.id, actions=tuple(SEVERITIES), limit=1, before=decision)
-        if before and before[0].action is entry.action and _trouble(before[0]) == _trouble(entry):
-            return
-    _alert(con, bench, severity, entry.reasons[0], decision)
+    lasts = severity is Severity.CRITICAL
+    if not (lasts and incidents.seen_again(con, entry.reasons[0], bench.project.id, bench.now, words_count=True)):
+        _alert(con, bench, severity, entry.reasons[0], decision)
 
 
-def _trouble(entry: Entry) -> tuple[str, dict[str, str]]:
-    """What an alert is about: its numbers may move from check to check while the trouble is the same."""
-    first = entry.reasons[0]
-    return first.code, {name: value for name, value in first.params.items() if isinstance(value, str)}
+def _shows_over(entry: Entry, incident: Incident) -> bool:
+    """Whether the trouble of this incident, which a decision was about, is over now that this entry is written."""
+    if incident.decision is None or entry.action in (Action.ALERT, Action.FAIL):
+        return False
+    if incident.cause == "training_failed":
+        return entry.comparison is not None
+    if incident.cause == "drift_seen":
+        return entry.memory_after is not None and Memory.from_json(entry.memory_after).drifts == 0
+    return entry.evidence is not None  # a check that found nothing of it
 
 
 def _alert(con: DuckDBPyConnection, bench: Bench, severity: Severity, reason: Reason, decision: int) -> None:

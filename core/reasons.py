@@ -55,6 +55,7 @@ SENTENCES: dict[str, str] = {
     "job_recovered": "{label} works again.",
     "job_overdue": "{label} has been running for {minutes} minutes and has not ended.",
     "storage_failed": "The database cannot be written: {message}. What was acknowledged is safe; nothing new is stored.",
+    "trouble_over": "What alert {alert} told of is over.",
     "interrupted": "The app ended while {runs} runs were under way: {jobs}. They were not finished.",
     "fire_drill": "The fire drill drew {number:.2f}: all is well. Nothing was trained.",
     "test": "{user} tests this channel. It works.",

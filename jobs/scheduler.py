@@ -18,7 +18,7 @@ import schedule
 from duckdb import DuckDBPyConnection
 from loguru import logger
 
-from core import alerting
+from core import alerting, incidents
 from core.context import Context
 from core.errors import (
     Conflict,
@@ -32,7 +32,8 @@ from core.errors import (
 )
 from core.records import SYSTEM, Alert, Outcome, Project, Reason, Role, Severity, User
 from core.runs import SCHEDULER
-from core.store import alerts, job_states, projects, runs
+from core.store import job_states, projects, runs
+from core.store.incidents import cause
 from core.store.runs import RunRow
 from jobs import JOBS
 from jobs.job import Job, Run, Stopping
@@ -42,7 +43,6 @@ BEAT = timedelta(seconds=5)
 PROGRESS_SECONDS = 0.5  # the least time between two sentences of progress that are kept
 CLOCK_SLACK = timedelta(minutes=1)  # a clock set back by more than this starts the timetable anew
 LONGEST_DELAY = timedelta(hours=1)  # of a retry; what lies further ahead was queued before the clock was set back
-REMIND_AFTER = timedelta(hours=24)  # a job that goes on failing is told of again
 STOP_SECONDS = 20.0
 HOPELESS = (InvalidInput, NotFound, NotEnoughRows, NoChampion, Forbidden)  # would fail again just the same
 
@@ -335,9 +335,11 @@ class Scheduler:
                 runs.insert_retry(con, run, now + timedelta(seconds=settings.retry_delay_seconds))
             elif failure is not None:
                 _tell_of_failure(con, job, run, message, failure, now)
-            elif outcome is Outcome.OK and runs.last_outcome(con, *job_and_project, before=run.id) is Outcome.FAILED:
+            elif outcome is Outcome.OK:
                 reason = Reason("job_recovered", {"job": job.name, "label": job.label})
-                alerting.raise_alert(con, Alert(now, Severity.INFO, reason, run.project))
+                if runs.last_outcome(con, *job_and_project, before=run.id) is Outcome.FAILED:
+                    alerting.raise_alert(con, Alert(now, Severity.INFO, reason, run.project))
+                incidents.recover(con, run.project, now, lambda one: one.cause == cause(reason))
 
 
 class Progress:
@@ -362,14 +364,14 @@ def _tell_of_failure(
     con: DuckDBPyConnection, job: Job, run: RunRow, message: str, failure: Exception, now: datetime
 ) -> None:
     """Raise an alert; not again for a job that goes on failing by its timetable, until a day has passed."""
-    again = runs.last_outcome(con, run.job, run.project, before=run.id) is Outcome.FAILED
-    lately = alerts.raised_since(con, "job_failed", job.name, run.project, now - REMIND_AFTER)
-    if run.requested_by == SYSTEM.name and again and lately:
-        return
     tries = "1 attempt" if run.attempt == 1 else f"{run.attempt} attempts"
     params = {"job": job.name, "label": job.label, "tries": tries, "message": message, "run": run.id}
     severity = Severity.WARNING if isinstance(failure, HOPELESS) else Severity.CRITICAL
-    alerting.raise_alert(con, Alert(now, severity, Reason("job_failed", params), run.project))
+    reason = Reason("job_failed", params)
+    again = runs.last_outcome(con, run.job, run.project, before=run.id) is Outcome.FAILED
+    if run.requested_by == SYSTEM.name and again and incidents.seen_again(con, reason, run.project, now):
+        return
+    alerting.raise_alert(con, Alert(now, severity, reason, run.project))
 
 
 def _never(job: Job | None, run: RunRow) -> tuple[Outcome, str]:

@@ -18,6 +18,7 @@ class Delivery(StrEnum):
     FAILED = "failed"  # tried again at next_at
     GIVEN_UP = "given_up"
     NOT_WANTED = "not_wanted"  # OK notices are off
+    SNOOZED = "snoozed"  # somebody wants to hear nothing of this incident for a while
     NOT_SET_UP = "not_set_up"  # the channel was not configured when the alert was raised
 
 
@@ -52,13 +53,6 @@ def latest(con: DuckDBPyConnection, *, project: str | None = None, limit: int = 
     """The newest alerts first; of one project if given."""
     query = f"SELECT {_COLUMNS} FROM alerts a WHERE (?::VARCHAR IS NULL OR a.project = ?) ORDER BY a.id DESC LIMIT ?"
     return [_alert(row) for row in con.execute(query, [project, project, limit]).fetchall()]
-
-
-def raised_since(con: DuckDBPyConnection, code: str, job: str, project: str | None, since: datetime) -> bool:
-    """Whether an alert with this code about this job was raised since."""
-    query = """SELECT 1 FROM alerts WHERE raised_at >= ? AND (reason->>'$.code') = ? AND (reason->>'$.params.job') = ?
-        AND project IS NOT DISTINCT FROM ? LIMIT 1"""
-    return bool(con.execute(query, [since, code, job, project]).fetchall())
 
 
 def pending(con: DuckDBPyConnection, channel: str, *, limit: int = 20) -> list[Pending]:
