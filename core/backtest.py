@@ -101,6 +101,17 @@ class Backtest:
         return next(trial for trial in self.trials if trial.name == name)
 
 
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """The newest labelled windows of a project, ready to be played; ``usable`` as `usable_turns` gives it."""
+
+    features: pd.DataFrame
+    labels: "pd.Series[Any]"
+    usable: NDArray[np.int64]
+    in_bulk: bool
+    first_window: int
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean with its two-sided interval."""

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from datetime import datetime
 
 from core import auth
@@ -9,7 +10,7 @@ from core.context import Context
 from core.errors import Conflict, InvalidInput, NotFound
 from core.policy import Policy
 from core.records import Project, Role, Schema, User
-from core.store import policies, projects
+from core.store import audit, policies, projects
 
 
 def create(
@@ -83,12 +84,45 @@ def policy(ctx: Context, project: str) -> tuple[int, Policy]:
     return version, Policy.from_json(text)
 
 
-def set_policy(ctx: Context, user: User, project: str, policy: Policy, now: datetime) -> int:
+@dataclass(frozen=True)
+class PolicyVersion:
+    """One version of a project's policy: who made it, when and why."""
+
+    version: int
+    policy: Policy
+    made_at: datetime
+    made_by: str
+    why: str = ""
+
+
+def policy_versions(ctx: Context, project: str) -> list[PolicyVersion]:
+    """Every policy the project has had, the newest first."""
+    with ctx.database.read() as con:
+        found = policies.every(con, project)
+        deeds = audit.latest(con, about=project, limit=10_000)
+    why = {deed.detail["version"]: deed.detail.get("why", "") for deed in deeds if deed.action == "policy_set"}
+    return [
+        PolicyVersion(version, Policy.from_json(text), made_at, made_by, why.get(str(version), ""))
+        for version, text, made_at, made_by in found
+    ]
+
+
+def set_policy(ctx: Context, user: User, project: str, policy: Policy, now: datetime, *, why: str = "") -> int:
     """Judge by this policy from the next check on; return its version. Older versions are kept."""
-    auth.require(ctx, user, Role.OPERATOR)
+    auth.require(ctx, user, Role.ADMIN)
     get(ctx, project)
     with ctx.database.write() as con:
-        return policies.insert(con, project, policy.to_json(), user.name, now)
+        version = policies.insert(con, project, policy.to_json(), user.name, now)
+        audit.insert(con, user.name, "policy_set", project, now, version=str(version), why=" ".join(why.split()))
+    return version
+
+
+def restore_policy(ctx: Context, user: User, project: str, version: int, now: datetime) -> int:
+    """Judge by an earlier version again, which becomes the newest; return its new number. Raises NotFound."""
+    earlier = next((made for made in policy_versions(ctx, project) if made.version == version), None)
+    if earlier is None:
+        raise NotFound(f"Project {project!r} has no policy version {version}")
+    return set_policy(ctx, user, project, earlier.policy, now, why=f"back to version {version}")
 
 
 def _free_slug(name: str, taken: set[str]) -> str:

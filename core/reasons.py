@@ -69,6 +69,7 @@ SENTENCES: dict[str, str] = {
     "password_changed": "{actor} changed their own password.",
     "sessions_ended": "{actor} signed {subject} out everywhere.",
     "token_created": "{actor} made the token {subject} ({id}), as {given}.",
+    "policy_set": "{actor} set version {version} of the policy of {subject}: {why}",
     "token_revoked": "{actor} revoked the token {subject} ({id}).",
     # after a promotion
     "predecessor_better": "Version {version} beats the champion by {advantage:.4g} on average over {windows} labelled"

@@ -23,6 +23,7 @@ from core.store.runs import RunRow
 MOST_WAITING = 20  # runs of one job for one project; more would be a page that was clicked in anger, or a loop
 FINE_KEPT, KEPT = timedelta(days=7), timedelta(days=90)
 SCHEDULER = "scheduler"
+CANCELLABLE = frozenset({"backtest"})  # jobs that change nothing before their end
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,16 @@ def history(ctx: Context, *, job: str | None = None, project: str | None = None,
 
 
 def cancel(ctx: Context, user: User, run: int, now: datetime) -> None:
-    """Take back a run that has not started. Raises NotFound, Conflict (it runs or is over)."""
+    """Take back a run that waits; of the jobs in `CANCELLABLE` also one that runs, which then ends at its next word.
+
+    Raises NotFound, Conflict (it runs and cannot be cancelled, or it is over).
+    """
     auth.require(ctx, user, Role.OPERATOR)
     with ctx.database.write() as con:
         found = runs.get(con, run)
         if found is None:
             raise NotFound(f"There is no run {run}")
-        if found.outcome is not Outcome.QUEUED:
+        if not (found.outcome is Outcome.QUEUED or (found.outcome is Outcome.RUNNING and found.job in CANCELLABLE)):
             raise Conflict(f"Run {run} is {found.outcome}; only a run that waits can be cancelled")
         runs.finish(con, run, found.attempt, Outcome.SKIPPED, f"cancelled by {user.name}", found.progress, now)
 

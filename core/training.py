@@ -17,14 +17,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core import worker
+from core.backtest import Recorded
 from core.context import Context
 from core.errors import NotEnoughRows, TrainingFailed
+from core.policy import Policy
 from core.records import Estimate, ModelVersion, Project
 from core.store.codec import dump
 
 ROOT = Path(__file__).parent.parent
 FEWEST_ROWS = 50
 FEWEST_OF_A_CLASS = 5
+BACKTEST_SECONDS = 3600.0
 MOST_MEMORY = 8 << 30
 
 
@@ -85,6 +88,29 @@ def yardstick(
         hand.ask(task, seconds=ctx.settings.fit_seconds, progress=progress)
         said = pd.read_parquet(scratch / worker.SAID)["said"]
     return said.to_numpy(dtype=object if project.schema.task.is_classification else float)
+
+
+def backtest(
+    ctx: Context,
+    hand: "Worker",
+    project: Project,
+    history: Recorded,
+    policy: Policy,
+    *,
+    label_delay: int | None,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda text: None,
+) -> str:
+    """What the policies come to on this history: a `core.backtest.Backtest` as JSON. Raises TrainingFailed."""
+    with _scratch(ctx, f"{project.id}-backtest") as scratch:
+        frame = _numbered(history.features).assign(label=history.labels.to_numpy(), usable=history.usable)
+        frame.to_parquet(scratch / worker.ROWS, index=False)
+        task = _task("backtest", scratch, project, policy.estimator, seed) | {
+            "policy": policy.to_json(), "label_delay": label_delay, "in_bulk": history.in_bulk,
+            "first_window": history.first_window,
+        }  # fmt: skip
+        hand.ask(task, seconds=BACKTEST_SECONDS, progress=progress)
+        return (scratch / worker.RESULT_FILE).read_text(encoding="utf-8")
 
 
 def _task(name: str, scratch: Path, project: Project, estimator: str, seed: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 
 RESULT, ERROR = "RESULT ", "ERROR "
 ROWS = "rows.parquet"  # the training rows, until MLflow has taken note of them
+RESULT_FILE = "result.json"
 ASKED, SAID = "asked.parquet", "said.parquet"  # rows to answer, and the answers
 IDLE_SECONDS = 120.0
 HELD_OUT = 0.2  # the newest share of the training rows, on which the version is scored before it is fitted on all
@@ -76,6 +77,35 @@ def yardstick(task: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def backtest(task: dict[str, Any]) -> dict[str, Any]:
+    """Play the policies over a history; what came of it lies in `RESULT_FILE`."""
+    import numpy as np
+    import pandas as pd
+
+    from core import backtest
+    from core.policy import Policy
+    from core.records import Schema
+    from core.store.codec import dump, load
+
+    folder, schema = Path(task["folder"]), load(Schema, task["schema"])
+    frame = pd.read_parquet(folder / ROWS)
+    labels = frame["label"].astype(object if schema.classes else float)
+    test = backtest.compare(
+        conformed(frame, schema),
+        labels.where(labels.notna(), None) if schema.classes else labels,
+        schema,
+        Policy.from_json(task["policy"]),
+        label_delay=task["label_delay"] or 0,
+        usable=frame["usable"].to_numpy(dtype=np.int64) if task["label_delay"] is None else None,
+        in_bulk=task["in_bulk"],
+        first_window=task["first_window"],
+        seed=task["seed"],
+        progress=lambda name, done, windows: say(f"{name} {done}/{windows}"),
+    )
+    (folder / RESULT_FILE).write_text(dump(test), encoding="utf-8")
+    return {}
+
+
 def log(task: dict[str, Any]) -> dict[str, Any]:
     """Log a version that was fitted before to MLflow, and register its model there."""
     import pandas as pd
@@ -110,6 +140,7 @@ def mirror(task: dict[str, Any]) -> dict[str, Any]:
 TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "fit": fit,
     "yardstick": yardstick,
+    "backtest": backtest,
     "log": log,
     "mirror": mirror,
 }

@@ -1,6 +1,6 @@
 """What runs by itself. To add a job: write its file here and name it in JOBS."""
 
-from jobs import cycle, deliver_alerts, fire_drill, import_file, mirror_registry, play, prune, retrain
+from jobs import backtest, cycle, deliver_alerts, fire_drill, import_file, mirror_registry, play, prune, retrain
 from jobs.job import Job
 
 JOBS: tuple[Job, ...] = (
@@ -8,6 +8,7 @@ JOBS: tuple[Job, ...] = (
     play.JOB,
     cycle.JOB,
     retrain.JOB,
+    backtest.JOB,
     import_file.JOB,
     mirror_registry.JOB,
     prune.JOB,

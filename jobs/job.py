@@ -14,11 +14,15 @@ class Stopping(BaseException):
     """Raised out of `Run.progress` when the app stops. No Exception: it is no failure that a job may handle."""
 
 
+class Cancelled(BaseException):
+    """Raised out of `Run.progress` when somebody cancelled the run; how it ended is written already."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One attempt of a job. ``project`` is set when the job is per project; ``user`` is who asked for it.
 
-    ``progress`` keeps a sentence for whoever watches. Call it often in long work: it is where a run ends on stop.
+    ``progress`` keeps a sentence for whoever watches. Call it often in long work: it is where a run ends on stop, or when cancelled.
     """
 
     id: int

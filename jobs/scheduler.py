@@ -36,7 +36,7 @@ from core.store import job_states, projects, runs
 from core.store.incidents import cause
 from core.store.runs import RunRow
 from jobs import JOBS
-from jobs.job import Job, Run, Stopping
+from jobs.job import Cancelled, Job, Run, Stopping
 
 POLL_SECONDS = 1
 BEAT = timedelta(seconds=5)
@@ -300,6 +300,8 @@ class Scheduler:
                 outcome, message = Outcome.OK, job.run(
                     self.ctx, Run(run.id, run.attempt, project, run.arguments, user, self._clock, said)
                 )  # fmt: skip
+            except Cancelled:
+                return
             except Stopping:
                 outcome, message = Outcome.INTERRUPTED, "the app was stopped"
             except ContinualError as error:
@@ -357,7 +359,9 @@ class Progress:
         if time.monotonic() - self._kept_at >= PROGRESS_SECONDS:
             self._kept_at = time.monotonic()
             with self._ctx.database.write() as con:
-                runs.put_progress(con, self._run.id, self._run.attempt, text)
+                running = runs.put_progress(con, self._run.id, self._run.attempt, text)
+            if not running:
+                raise Cancelled
 
 
 def _tell_of_failure(

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core import accounts, alerting, auth, ingest, loop, playing, prediction, projects, runs, uploads
+from core import accounts, alerting, auth, backtesting, ingest, loop, playing, prediction, projects, runs, uploads
+from core.backtest import Backtest, Trial
 from core.errors import ContinualError, Forbidden
+from core.policy import PRESETS
 from core.records import GUEST, SYSTEM, Role, User
 from core.sources import SOURCES
 from tests.conftest import NOW, PASSWORD
@@ -17,6 +19,8 @@ from tests.server import ROOT
 
 SEA = SOURCES["sea"]
 ROWS = SEA.draw(10, seed=1)
+KEPT = backtesting.Kept(1, NOW, "x", Backtest("error", False, 1, 1, 1, "never", (
+    Trial("never", PRESETS["never"], (0.1,), (), 0, 0, 0.0),)))  # fmt: skip
 
 
 class Stage:
@@ -41,8 +45,13 @@ def row(verb: Callable, least: Role, call: Callable) -> tuple:
 V, O, A = Role.VIEWER, Role.OPERATOR, Role.ADMIN  # noqa: E741
 TABLE = [
     row(projects.create, O, lambda s, u: projects.create(s.ctx, u, name=s.fresh(), schema=SEA.schema, now=NOW)),
-    row(projects.set_policy, O,
+    row(projects.set_policy, A,
         lambda s, u: projects.set_policy(s.ctx, u, s.project.id, projects.policy(s.ctx, s.project.id)[1], NOW)),
+    row(projects.restore_policy, A, lambda s, u: projects.restore_policy(s.ctx, u, s.project.id, 1, NOW)),
+    row(backtesting.request, O, lambda s, u: backtesting.request(s.ctx, u, s.project, now=NOW)),
+    row(backtesting.run, O, lambda s, u: backtesting.run(
+        s.ctx, u, s.project, run=1, label_delay=None, now=NOW, progress=lambda _: None)),
+    row(backtesting.adopt, A, lambda s, u: backtesting.adopt(s.ctx, u, s.project, KEPT, "never", NOW)),
     row(projects.archive, O, lambda s, u: projects.archive(s.ctx, u, s.project.id, NOW)),
     row(projects.restore, O, lambda s, u: projects.restore(s.ctx, u, s.project.id)),
     row(ingest.ingest, O, lambda s, u: ingest.ingest(s.ctx, u, s.project, ROWS, source="x", now=NOW)),

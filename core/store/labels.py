@@ -101,6 +101,14 @@ def span(con: DuckDBPyConnection, project: str, first: int, last: int) -> pd.Ser
     return found.reindex(range(first, last)).where(lambda value: value.notna(), None)
 
 
+def arrived(con: DuckDBPyConnection, project: str, first: int, last: int) -> pd.DataFrame:
+    """A line a row of ``[first, last)``, by position: value (text) and arrived_at, both missing where it has not."""
+    query = """SELECT position, value, arrived_at FROM labels
+        WHERE project = ? AND position >= ? AND position < ? ORDER BY position"""
+    found = con.execute(query, [project, first, last]).df().set_index("position").reindex(range(first, last))
+    return found.assign(value=found["value"].astype(object).where(found["value"].notna(), None))
+
+
 def count(con: DuckDBPyConnection, project: str, first: int = 0, last: int | None = None) -> int:
     query = "SELECT count(*) FROM labels WHERE project = ? AND position >= ? AND position < coalesce(?, 9223372036854775807)"
     return con.execute(query, [project, first, last]).fetchall()[0][0]

@@ -20,6 +20,12 @@ def latest(con: DuckDBPyConnection, project: str) -> tuple[int, str]:
     return con.execute(query, [project]).fetchall()[0]
 
 
+def every(con: DuckDBPyConnection, project: str) -> list[tuple[int, str, datetime, str]]:
+    """Version, JSON text, when and by whom, the newest first."""
+    query = "SELECT version, policy, made_at, made_by FROM policies WHERE project = ? ORDER BY version DESC"
+    return con.execute(query, [project]).fetchall()
+
+
 def get(con: DuckDBPyConnection, project: str, version: int) -> str:
     query = "SELECT policy FROM policies WHERE project = ? AND version = ?"
     return con.execute(query, [project, version]).fetchall()[0][0]

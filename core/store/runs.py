@@ -70,15 +70,19 @@ def begin(con: DuckDBPyConnection, run: RunRow, at: datetime) -> None:
     con.execute(query, [at, run.id, run.attempt])
 
 
-def put_progress(con: DuckDBPyConnection, run: int, attempt: int, progress: str) -> None:
-    con.execute("UPDATE runs SET progress = ? WHERE id = ? AND attempt = ?", [progress, run, attempt])
+def put_progress(con: DuckDBPyConnection, run: int, attempt: int, progress: str) -> bool:
+    """Keep what the attempt says; False when it is over already: somebody cancelled it."""
+    query = "UPDATE runs SET progress = ? WHERE id = ? AND attempt = ? AND outcome = 'running' RETURNING id"
+    return bool(con.execute(query, [progress, run, attempt]).fetchall())
 
 
 def finish(
     con: DuckDBPyConnection, run: int, attempt: int, outcome: Outcome, message: str, progress: str, at: datetime
 ) -> None:
+    """Write how the attempt ended; what it ended with first stands."""
     con.execute(
-        "UPDATE runs SET outcome = ?, message = ?, progress = ?, finished_at = ? WHERE id = ? AND attempt = ?",
+        """UPDATE runs SET outcome = ?, message = ?, progress = ?, finished_at = ?
+        WHERE id = ? AND attempt = ? AND outcome IN ('queued', 'running')""",
         [outcome, message, progress, at, run, attempt],
     )
 
