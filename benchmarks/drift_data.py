@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 from scipy.special import ndtr
 
 from core.records import Column, Kind, Schema, Task
@@ -17,15 +18,15 @@ SCHEMA = Schema(
 )
 
 
-def latent(rng: np.random.Generator, rows: int, coefficient: float = 0.0) -> NDArray[np.float64]:
-    """Standard normal rows (rows, 20); each column an AR(1) with the given coefficient."""
+def latent(rng: np.random.Generator, rows: int, coefficient: float = 0.0, tie: float = 0.0) -> NDArray[np.float64]:
+    """Standard normal rows (rows, 20): each column an AR(1) with the given coefficient, each two correlated by tie."""
     noise = rng.standard_normal((rows, NUMERIC + len(CATEGORIES)))
+    if tie:
+        noise = np.sqrt(1 - tie) * noise + np.sqrt(tie) * rng.standard_normal((rows, 1))
     if not coefficient:
         return noise
-    out = noise.copy()
-    for t in range(1, rows):
-        out[t] = coefficient * out[t - 1] + np.sqrt(1 - coefficient**2) * noise[t]
-    return out
+    noise[1:] *= np.sqrt(1 - coefficient**2)
+    return np.asarray(lfilter([1.0], [1.0, -coefficient], noise, axis=0))
 
 
 def frame(z: NDArray[np.float64]) -> pd.DataFrame:

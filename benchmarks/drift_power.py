@@ -55,6 +55,11 @@ def category_mix(z: Floats) -> Floats:
     return z
 
 
+def two_together(z: Floats) -> Floats:
+    z[:, 4] = 0.3 * z[:, 0] + np.sqrt(1 - 0.3**2) * z[:, 4]
+    return z
+
+
 SHIFTS: dict[str, Callable[[Floats], Floats]] = {
     "sudden, 3 features": sudden,
     "gradual, 3 features": gradual,
@@ -62,6 +67,7 @@ SHIFTS: dict[str, Callable[[Floats], Floats]] = {
     "one feature's spread": one_spread,
     "all features slightly": all_slightly,
     "category mix": category_mix,
+    "two begin to correlate": two_together,
 }
 
 
@@ -107,6 +113,21 @@ def nannyml_scores(before: pd.DataFrame, now: pd.DataFrame) -> Floats:
     return np.array([float(done[(c, "jensen_shannon", "value")].iloc[0]) for c in SCHEMA.names])
 
 
+def reconstruction_scores(before: pd.DataFrame, now: pd.DataFrame) -> Floats:
+    """NannyML's multivariate check: the error of rebuilding the rows from the reference's principal components."""
+    import nannyml
+
+    logging.getLogger("nannyml").setLevel(logging.ERROR)
+    calculator = nannyml.DataReconstructionDriftCalculator(column_names=SCHEMA.names, chunk_size=len(now))
+    done = calculator.fit(before).calculate(now).filter(period="analysis").to_df()
+    return np.array([float(done[("reconstruction_error", "value")].iloc[0])])
+
+
+def furthest(scores: Floats, null: Floats) -> Floats:
+    """The alarm number of one score that may go either way."""
+    return np.asarray(np.abs(scores - np.median(null, axis=0)).max(axis=1))
+
+
 def largest(scores: Floats, null: Floats) -> Floats:
     """The alarm number of "any column": the largest score, each in units of its own no-drift spread."""
     centre, spread = null.mean(axis=0), np.maximum(null.std(axis=0), 1e-12)
@@ -142,6 +163,7 @@ PEERS: dict[str, tuple[Callable[[pd.DataFrame, pd.DataFrame], Floats], tuple[tup
     ),
     "Evidently default": (evidently_scores, (("any", any_chance), ("half", half)), True),
     "NannyML Jensen-Shannon": (nannyml_scores, (("any", largest),), True),
+    "NannyML PCA reconstruction": (reconstruction_scores, (("both ways", furthest),), True),
 }
 
 

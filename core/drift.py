@@ -521,6 +521,7 @@ def check(
         return replace(empty, note="There is no feature to judge.")
     if min(rows) < FEWEST:
         return replace(empty, note=f"{min(rows)} rows; at least {FEWEST} are needed on both sides to judge anything.")
+    apart = np.isin(np.arange(len(reference.features)), chosen) & ~_long_enough(reference, current, "location")
     weights = dict(metrics) if isinstance(metrics, Mapping) else dict.fromkeys(metrics, 1.0)
     tests = [
         test
@@ -531,9 +532,9 @@ def check(
     ]
     together = _together(tests, reference, smallest_shift) if "joint_shift" in weights else None
     if "correlation" in weights:
-        still = np.setdiff1d(chosen, _moved(tests, budget, smallest_shift))
+        still = np.setdiff1d(chosen, _moved(tests, apart, budget, smallest_shift))
         tests += _links_test(reference, current, before, now, weights["correlation"], still)
-    tests = _weigh(tests, len(chosen), JOINT_PART if together else 0.0)
+    tests = _weigh(tests, apart, JOINT_PART if together else 0.0)
     chances = np.concatenate([t.chance for t in tests]) if tests else np.ones(0)
     enough = [t.value >= np.array(METRICS[t.metric].floor(smallest_shift)) for t in tests]
     shares = np.concatenate([t.weight for t in tests]) if tests else np.ones(0)
@@ -553,7 +554,7 @@ def check(
     scores.sort(key=lambda score: position[score.feature])
     if together is not None:
         scores.append(together.score(level * JOINT_PART))
-    unjudged = tuple(reference.names[i] for i in chosen[~_long_enough(reference, current, "location")[chosen]])
+    unjudged = tuple(reference.names[i] for i in np.flatnonzero(apart))
     detectable = _detectable(tests, len(chosen), len(unjudged), budget, smallest_shift)
     verdict, note = _verdict(scores, together, detectable, unjudged, rows, _partners(tests, scores, reference))
     return DriftCheck(verdict, tuple(scores), *rows, budget, detectable, note, unjudged)
@@ -615,9 +616,9 @@ def _test(
     return _Tests(name, which, pair, value, metric.tail(value, pair), np.full(len(which), weight))
 
 
-def _moved(tests: Sequence[_Tests], budget: float, smallest_shift: float) -> Ints:
+def _moved(tests: Sequence[_Tests], apart: NDArray[np.bool_], budget: float, smallest_shift: float) -> Ints:
     """The features that have drifted by themselves: their correlations change with them, and say nothing more."""
-    tests = _weigh(tests, 0, 0.0)
+    tests = _weigh(tests, apart, 0.0)
     found: list[Ints] = [profiles.NO_INTS]
     ratios = [
         np.where(t.value >= METRICS[t.metric].floor(smallest_shift), t.chance / np.maximum(t.weight, 1e-300), np.inf)
@@ -704,12 +705,16 @@ def _long_enough(reference: Reference, current: Profile, aspect: str) -> NDArray
     return np.asarray(known & (min(reference.rows, current.rows) >= FEWEST * time))
 
 
-def _weigh(tests: Sequence[_Tests], features: int, joint_part: float) -> list[_Tests]:
-    """The tests with shares of the budget that add up to 1 less the joint part: each feature gets the same."""
-    owed = np.zeros(max((int(t.features.max()) for t in tests), default=0) + 1)
+def _weigh(tests: Sequence[_Tests], unjudged: NDArray[np.bool_], joint_part: float) -> list[_Tests]:
+    """The tests with shares of the budget that add up to 1 less the joint part: each feature gets the same.
+
+    Features that are ``unjudged`` (F,), because their rows depend too much on each other, keep theirs: among many such, the few that
+    can be judged are those whose dependence looks shorter than it is, and they must not have the whole budget.
+    """
+    owed = np.zeros(len(unjudged))
     for test in tests:
         np.add.at(owed, test.features, test.weight)
-    each = (1.0 - joint_part) / max(int((owed > 0).sum()), 1)
+    each = (1.0 - joint_part) / max(int(((owed > 0) | unjudged).sum()), 1)
     return [replace(test, weight=each * test.weight / owed[test.features]) for test in tests]
 
 
