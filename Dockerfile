@@ -7,6 +7,10 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_
 WORKDIR /app
 COPY requirements.txt ./
 RUN pip install --no-cache-dir uv && uv pip install --system --no-cache -r requirements.txt
+# Chromium takes the pictures of reports. `--build-arg PICTURES=no` leaves it out; reports are then made as HTML alone.
+ARG PICTURES=yes
+RUN if [ "$PICTURES" = yes ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium \
+    && rm -rf /var/lib/apt/lists/*; fi
 COPY app.py pyproject.toml LICENSE ./
 COPY .streamlit ./.streamlit
 COPY core ./core

@@ -36,7 +36,7 @@ else:
     PagesManager.uses_pages_directory = False
 
     PATHS = {"/health": "GET", "/metrics": "GET", "/runs/{run}": "GET", "/predict": "POST", "/labels": "POST",
-             "/generate": "POST", "/retrain": "POST"}  # fmt: skip
+             "/generate": "POST", "/retrain": "POST", "/share/{secret:path}": "GET"}  # fmt: skip
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:

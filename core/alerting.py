@@ -130,7 +130,8 @@ def message(alert: Alert, settings: Settings) -> Message:
     )
     title = TITLES[alert.severity] + (f": {alert.project}" if alert.project else "")
     text = sentence(alert.reason)
-    return Message(alert.id or 0, alert.severity, title, text, alert.raised_at, facts, _link(alert, settings))
+    link, picture = _link(alert, settings), _picture(alert, settings)
+    return Message(alert.id or 0, alert.severity, title, text, alert.raised_at, facts, link, picture)
 
 
 def _deliver(ctx: Context, channel: Channel, now: datetime) -> str:
@@ -233,8 +234,19 @@ def _link(alert: Alert, settings: Settings) -> str:
         return ""
     query = {"project": alert.project, "id": alert.decision}
     parts = "&".join(f"{name}={value}" for name, value in query.items() if value is not None)
-    page = "alerts" if alert.decision is None else "decisions"
+    about = "reports" if alert.reason.code == "report_made" else "alerts"
+    page = about if alert.decision is None else "decisions"
     return f"{settings.public_url.rstrip('/')}/{page}" + (f"?{parts}" if parts else "")
+
+
+def _picture(alert: Alert, settings: Settings) -> bytes:
+    """The picture of the report that the alert is about; empty when it is about none, or was made without."""
+    if alert.reason.code != "report_made":
+        return b""
+    try:
+        return (settings.reports_dir / str(int(alert.reason.params["report"])) / "report.png").read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _value(value: object) -> str:

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import pandas as pd
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
-from core import context, health, ingest, metrics, prediction, projects, runs
+from core import context, health, ingest, metrics, prediction, projects, report_html, reports, runs
 from core.context import Context
 from core.errors import (
     Conflict,
@@ -30,6 +30,14 @@ STATUS: tuple[tuple[type[ContinualError], int], ...] = (
     (Forbidden, 403), (NotFound, 404), (Conflict, 409), (NoChampion, 409), (NotEnoughRows, 409), (InvalidInput, 422),
     (StorageBusy, 503), (StorageFailed, 503),
 )  # fmt: skip
+
+# A shared report runs nothing, loads nothing, can be framed by nobody, and leaves no trace of its address.
+SHARED_HEADERS = {
+    "content-security-policy": f"{report_html.POLICY}; frame-ancestors 'none'; sandbox",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "x-robots-tag": "noindex, nofollow",
+}
 
 api = FastAPI(title="Continual ML", version="1", docs_url=None, redoc_url=None)
 
@@ -155,6 +163,15 @@ def get_run(run: int, ctx: Ctx, _who: Who) -> dict[str, Any]:
     state = runs.get(ctx, run)
     return {"run": state.id, "job": state.job, "project": state.project, "attempt": state.attempt,
             "outcome": state.outcome, "message": state.message, "progress": state.progress}  # fmt: skip
+
+
+@api.get("/share/{secret:path}", include_in_schema=False)
+def get_share(secret: str, ctx: Ctx) -> Response:
+    """A shared report, to whoever has its link. What opens nothing is answered alike, whatever the cause."""
+    found = reports.shared(ctx, secret, datetime.now(UTC))
+    if found is None:
+        return PlainTextResponse("There is nothing here.", 404, SHARED_HEADERS)
+    return Response(found, 200, SHARED_HEADERS, "text/html; charset=utf-8")
 
 
 def _project(ctx: Context, asked: str | None) -> Project:

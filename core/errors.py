@@ -15,6 +15,7 @@
   + ModelCorrupt      a model file is not the one that was registered
   + StorageBusy       another process holds the database
   + StorageFailed     the database could not write (a full disk, most often)
+  + PicturesOff       no browser is there to take pictures, or it failed
   + ChannelError      an alert could not be delivered
 """
 
@@ -76,6 +77,10 @@ class StorageBusy(ContinualError):
 
 
 class StorageFailed(ContinualError):
+    pass
+
+
+class PicturesOff(ContinualError):
     pass
 
 

@@ -22,9 +22,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = {"/health", "/api/health"}  # exact paths, and only to look at
-GUARDED = ("/api", "/health", "/metrics", "/predict", "/labels", "/generate", "/retrain", "/runs")
+GUARDED = ("/api", "/health", "/metrics", "/predict", "/labels", "/generate", "/retrain", "/runs", "/share")
 MOST_BYTES = 2_000_000
 MOST_AT_ONCE = 32
+SHARED = "/share/"  # to look at only: the secret in the address is what it asks for
 UPLOAD = "/_stcore/upload_file/"
 HIDDEN = ("/_stcore/metrics",)
 
@@ -71,6 +72,8 @@ class Guard:
                 await _refuse(send, 403, "Forbidden", "Sign in before you upload")
             else:
                 await self._app(scope, receive, send)
+        elif path.startswith(SHARED) and scope["method"] in ("GET", "HEAD"):
+            await self._limited(scope, receive, send)
         elif _belongs_to_api(scope) and not (path in OPEN and scope["method"] in ("GET", "HEAD")):
             await self._api(scope, receive, send)
         else:
@@ -91,6 +94,10 @@ class Guard:
                 send, 413, "TooLarge", f"At most {MOST_BYTES:,} bytes at once; upload larger files on the Data page"
             )
             return
+        await self._limited(scope, receive, send)
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, unless too many are inside already."""
         if self._inside >= MOST_AT_ONCE:
             await _refuse(send, 503, "Busy", "Too many requests at once", (b"retry-after", b"1"))
             return
@@ -129,7 +136,9 @@ def _counted(receive: Receive) -> Receive:
 def _with_headers(send: Send) -> Send:
     async def sending(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), *HEADERS]
+            own = message.get("headers", [])
+            said = {name.lower() for name, _ in own}  # what an answer says itself stands
+            message["headers"] = [*own, *(header for header in HEADERS if header[0] not in said)]
         await send(message)
 
     return sending

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from loguru import Record
 
 HIDDEN = "(hidden)"
-# What a secret looks like wherever it comes from: webhook addresses, tokens.
-SHAPES = re.compile(r"https?://[^\s\"']*/api(?:/v\d+)?/webhooks/[^\s\"']+|cml_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}")
+# What a secret looks like wherever it comes from: webhook addresses, tokens, links to shared reports.
+SHAPES = re.compile(
+    r"https?://[^\s\"']*/api(?:/v\d+)?/webhooks/[^\s\"']+|cml_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}|/share/[\w-]{20,}"
+)
 QUIET = ("urllib3", "httpx", "httpcore", "alembic", "watchdog", "asyncio", "matplotlib")
 
 

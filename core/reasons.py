@@ -58,6 +58,7 @@ SENTENCES: dict[str, str] = {
     "trouble_over": "What alert {alert} told of is over.",
     "interrupted": "The app ended while {runs} runs were under way: {jobs}. They were not finished.",
     "fire_drill": "The fire drill drew {number:.2f}: all is well. Nothing was trained.",
+    "report_made": "A report is ready: {title}.",
     "test": "{user} tests this channel. It works.",
     # the audit trail
     "user_created": "{actor} made an account for {subject}, as {given}.",
@@ -71,6 +72,10 @@ SENTENCES: dict[str, str] = {
     "token_created": "{actor} made the token {subject} ({id}), as {given}.",
     "policy_set": "{actor} set version {version} of the policy of {subject}: {why}",
     "token_revoked": "{actor} revoked the token {subject} ({id}).",
+    "report_deleted": "{actor} deleted report {subject}.",
+    "report_restored": "{actor} brought report {subject} back.",
+    "report_shared": "{actor} made a link that opens report {subject} until {until}.",
+    "report_link_revoked": "{actor} revoked a link to report {subject}.",
     # after a promotion
     "predecessor_better": "Version {version} beats the champion by {advantage:.4g} on average over {windows} labelled"
     " windows; a difference that chance gives in at most {level:.0%} of reigns.",

@@ -126,6 +126,8 @@ def score_text(value: float, language: str, *, step: float | None = None, like: 
     if abs(value) >= LARGEST:
         return f"{value:.3g}"
     decimals = min(max(0, -math.floor(math.log10(step) + 1e-9)), 12)
+    if abs(value) < 0.5 * 10.0**-decimals:
+        value = 0.0  # no "-0.000"
     return number(value, language, "#,##0" + ("." + "0" * decimals if decimals else ""))
 
 
@@ -229,7 +231,8 @@ def _marks(
     shown = [m for m in decisions if m.action in MARKED and m.window is not None and span[0] <= m.window <= span[1]]
     shown.sort(key=lambda m: (m.window or 0, m.id))
     places = [across(m.window or 0) for m in shown]
-    for moment, x, free in zip(shown, places, [*places[1:], across(span[1]) + size * 3], strict=True):
+    for i, (moment, x) in enumerate(zip(shown, places, strict=True)):
+        free = places[i + 1] if i + 1 < len(places) else across(span[1]) + size * 3
         y = top - size * 0.75
         version = f"v{moment.version}" if moment.version else ""
         word = say(MARKED[moment.action], language)

@@ -76,7 +76,7 @@ section,.verdict{margin-top:18px}.card{border-radius:12px;padding:20px 22px}
 .tiles{display:grid;grid-template-columns:repeat(5,1fr);gap:12px;margin-top:18px}
 .tile{padding:14px 16px}.tile dt{color:var(--dim);font-size:13.5px}.tile dd.value{font-size:25px;font-weight:640;line-height:1.25}
 .tile dd.note{color:var(--dim);font-size:13px;line-height:1.35}
-figure{margin-top:14px}.narrow{display:none}
+.small{font-size:13px;margin-top:8px}figure{margin-top:14px}.narrow{display:none}
 ol{list-style:none;margin-top:6px}ol li{padding:12px 0;border-top:1px solid var(--edge)}ol li:first-child{border-top:0}
 ol .meta{color:var(--dim);font-size:13.5px;margin-left:6px}ol p{margin-top:4px}ol p.dim{font-size:14px}
 ul{margin-top:8px;padding-left:20px}ul li{margin-top:4px}
@@ -87,10 +87,10 @@ footer{margin-top:22px;color:var(--dim);font-size:13.5px;display:flex;flex-wrap:
 @media(max-width:820px){.tiles{grid-template-columns:repeat(2,1fr)}.tile:first-child{grid-column:1/-1}}
 @media(max-width:620px){main{padding:24px 14px}.card{padding:16px}header h1{font-size:24px}.wide{display:none}.narrow{display:block}}
 @page{size:A4;margin:13mm 12mm}
-@media print{body{font-size:12.5px}main{max-width:none;padding:0}.wide{display:block}.narrow,details{display:none}
+@media print{body{font-size:12.5px}main{max-width:none;padding:0 1px}h2,h2+p{break-after:avoid}ol li:first-child{break-before:avoid}.wide{display:block}.narrow,details{display:none}
 .card{break-inside:avoid}ol.card,section.long{break-inside:auto}li{break-inside:avoid}.tiles{grid-template-columns:repeat(5,1fr);gap:8px}
 .tile:first-child{grid-column:auto}.tile{padding:10px 11px}.tile dt,.tile dd.note{font-size:10.5px}.tile dd.value{font-size:18px}
-header h1{font-size:23px}h2{font-size:14px}h2+p,h2+.key,footer,ol .meta,ol p.dim{font-size:11px}section,.verdict,.tiles{margin-top:12px}
+header h1{font-size:23px}h2{font-size:14px}h2+p,h2+.key,.small,footer,ol .meta,ol p.dim{font-size:11px}section,.verdict,.tiles{margin-top:12px}
 .card{padding:13px 15px}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
 
@@ -106,7 +106,8 @@ header .badge{font-size:27px;padding:.22em .7em;margin-top:6px}
 .tile dd.note{font-size:18.5px;color:var(--dim);line-height:1.3;display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}
 .charts{display:flex;gap:16px;flex:1;min-height:0}.charts .card{padding:18px 24px 10px;overflow:hidden}
 .charts .card:first-child{flex:1}.charts .card+.card{width:520px}
-h2{font-size:25px;font-weight:650}figure{margin-top:8px}.empty{font-size:22px;color:var(--dim);margin-top:14px}
+h2{font-size:25px;font-weight:650;display:flex;justify-content:space-between;align-items:baseline;gap:16px}
+h2 small{font-size:18px;font-weight:400;letter-spacing:0;color:var(--dim)}figure{margin-top:8px}.empty{font-size:22px;color:var(--dim);margin-top:14px}
 .why{background:var(--soft);border-radius:16px;padding:14px 24px;font-size:22px;line-height:1.36}
 .why p{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}.why p+p{margin-top:5px}
 footer{display:flex;justify-content:space-between;font-size:19px;color:var(--dim);gap:40px;white-space:nowrap}
@@ -142,13 +143,19 @@ def slide(snapshot: Snapshot, language: str = "en") -> str:
     line = quality(snapshot, language, width=904, height=226, size=18)
     cells = heatmap(snapshot, language, width=472, size=18, most=6)
     nothing = _("Nothing was judged in this period.")
+    band = _("{metric} and its 95 % interval", metric=_(label(snapshot.metric)))
+    key = "".join(
+        f'<span><i class="k{i}"></i>{escape(text)}</span>' for i, text in ((2, _("past limit")), (5, _("twice")))
+    )
     parts = [
         f"<header><div><h1>{escape(headline(snapshot, language))}</h1><p>{escape(_subtitle(snapshot, language))}</p></div>"
         f"{_badge(snapshot.state, language)}</header>",
         f'<dl class="tiles">{"".join(_tile(tile) for tile in tiles(snapshot, language))}</dl>',
         '<div class="charts">'
-        f'<div class="card"><h2>{escape(_("Is the model still good?"))}</h2>{_figure(line, nothing)}</div>'
-        f'<div class="card"><h2>{escape(_("Which features moved?"))}</h2>{_figure(cells, nothing)}</div></div>',
+        f'<div class="card"><h2>{escape(_("Is the model still good?"))}<small>{escape(band)}</small></h2>'
+        f"{_figure(line, nothing)}</div>"
+        f'<div class="card"><h2>{escape(_("Which features moved?"))}<small class="key">{key}</small></h2>'
+        f"{_figure(cells, nothing)}</div></div>",
         f'<div class="why">{_why(snapshot, language)}</div>',
         f"<footer><span>{escape(signature(snapshot, language))}</span>"
         f"<span>Continual ML{' · ' + escape(snapshot.url) if snapshot.url else ''}</span></footer>",
@@ -227,7 +234,7 @@ def _quality(snapshot: Snapshot, language: str) -> str:
     )
     body = (
         f'<figure><div class="wide">{wide}</div><div class="narrow">{narrow}</div></figure>'
-        f'<p class="dim" style="font-size:13px;margin-top:6px">{escape(legend)}</p>{_table(snapshot, language)}'
+        f'<p class="dim small">{escape(legend)}</p>{_table(snapshot, language)}'
     )
     return _section(title, body, note=note)
 
@@ -276,7 +283,7 @@ def _drift(snapshot: Snapshot, language: str) -> str:
     return _section(
         title,
         f'<figure><div class="wide">{wide}</div><div class="narrow">{narrow}</div></figure>'
-        f'<div class="key dim" style="font-size:13px;margin-top:10px">{legend}</div>',
+        f'<div class="key dim small">{legend}</div>',
         note=note,
     )
 

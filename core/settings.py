@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     guest: str = Field("", alias="CONTINUAL_GUEST", pattern=r"^(viewer)?$")
     unknown_email: str = Field("refuse", alias="CONTINUAL_UNKNOWN_EMAIL", pattern=r"^(refuse|viewer)$")
     upload_megabytes: int = Field(200, alias="CONTINUAL_UPLOAD_MEGABYTES", ge=1, le=2_000)
+    share_reports: bool = Field(False, alias="CONTINUAL_SHARE_REPORTS")
     log_level: str = Field("INFO", alias="CONTINUAL_LOG_LEVEL", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
 
     @field_validator("discord_webhook_url")
@@ -63,6 +64,10 @@ class Settings(BaseSettings):
     @property
     def models_dir(self) -> Path:
         return self.data_dir / "models"
+
+    @property
+    def reports_dir(self) -> Path:
+        return self.data_dir / "reports"
 
     @property
     def tracking_uri(self) -> str:

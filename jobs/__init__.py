@@ -1,6 +1,18 @@
 """What runs by itself. To add a job: write its file here and name it in JOBS."""
 
-from jobs import backtest, cycle, deliver_alerts, fire_drill, import_file, mirror_registry, play, prune, retrain
+from jobs import (
+    backtest,
+    cycle,
+    deliver_alerts,
+    fire_drill,
+    import_file,
+    mirror_registry,
+    play,
+    prune,
+    report,
+    retrain,
+    weekly_report,
+)
 from jobs.job import Job
 
 JOBS: tuple[Job, ...] = (
@@ -11,6 +23,8 @@ JOBS: tuple[Job, ...] = (
     backtest.JOB,
     import_file.JOB,
     mirror_registry.JOB,
+    report.JOB,
+    weekly_report.JOB,
     prune.JOB,
     fire_drill.JOB,
 )

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from core import alerting, auth, runs
+from core import alerting, auth, reports, runs
 from core.context import Context
 from jobs.job import Job, Run
 
@@ -10,7 +10,8 @@ from jobs.job import Job, Run
 def run(ctx: Context, run: Run) -> str:
     attempts, deliveries = runs.prune(ctx, run.now()), alerting.prune(ctx, run.now())
     auth.prune(ctx, run.now())
-    return f"{attempts} old runs and {deliveries} failed deliveries forgotten"
+    deleted = reports.prune(ctx, run.now())
+    return f"{attempts} old runs, {deliveries} failed deliveries and {deleted} deleted reports forgotten"
 
 
 JOB = Job("prune", "Forget old runs", run, every=lambda s: timedelta(days=1))

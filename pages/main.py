@@ -17,7 +17,11 @@ COOKIE = "continual_ml"
 PAGES = {
     "": [("overview", "Overview", "space_dashboard"), ("account", "Your account", "account_circle")],
     "Build": [("data", "Data", "database"), ("models", "Models", "deployed_code"), ("predict", "Predict", "bolt")],
-    "Watch": [("monitoring", "Monitoring", "monitoring"), ("decisions", "Decisions", "rule")],
+    "Watch": [
+        ("monitoring", "Monitoring", "monitoring"),
+        ("decisions", "Decisions", "rule"),
+        ("reports", "Reports", "photo_library"),
+    ],
     "Operate": [("automation", "Automation", "event_repeat"), ("admin", "Admin", "admin_panel_settings")],
 }
 UNLISTED = {"account"}  # the sidebar's foot leads there

@@ -1,5 +1,6 @@
 """A Discord on this machine: it checks messages as Discord does, and misbehaves as it is told."""
 
+import email
 import json
 import random
 import socket
@@ -31,6 +32,17 @@ def complaints(payload: dict[str, Any]) -> list[str]:
     return found
 
 
+def _parts(kind: str, body: bytes) -> tuple[dict[str, Any], bytes]:
+    """The message, and the picture that came with it: JSON alone, or a form whose file the message shows."""
+    if kind == "application/json":
+        return json.loads(body), b""
+    form = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
+    parts = {part.get_param("name", header="content-disposition"): part for part in form.get_payload()}
+    payload, file = json.loads(parts["payload_json"].get_payload()), parts["files[0]"]
+    assert payload["embeds"][0]["image"]["url"] == f"attachment://{file.get_filename()}"
+    return payload, file.get_payload(decode=True)
+
+
 def _size(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
@@ -41,6 +53,7 @@ class FakeDiscord:
     def __init__(self, behave: Callable[[int], str] = lambda number: "ok") -> None:
         self.behave = behave
         self.payloads: list[dict[str, Any]] = []
+        self.pictures: list[bytes] = []
         self.requests = 0
         self.requested_at: list[float] = []
         self._lock = threading.Lock()
@@ -76,12 +89,13 @@ class FakeDiscord:
             self.requested_at.append(time.monotonic())
             how = self.behave(self.requests)
             if how in ("ok", "taken_then_reset", "slow"):
-                payload = json.loads(body)
+                payload, picture = _parts(handler.headers["Content-Type"], body)
                 if faults := complaints(payload):
                     how = "400"
                     body = json.dumps(faults).encode()
                 else:
                     self.payloads.append(payload)
+                    self.pictures += [picture] if picture else []
         if how == "hang":
             self.released.wait(30)
         elif how in ("reset", "taken_then_reset"):

@@ -15,7 +15,7 @@ from core.sources import SOURCES
 from tests.conftest import NOW, PASSWORD
 from tests.server import ROOT
 
-PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation", "account")
+PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation", "account", "reports")
 
 
 @pytest.fixture

@@ -8,7 +8,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core import accounts, alerting, auth, backtesting, ingest, loop, playing, prediction, projects, runs, uploads
+from core import (
+    accounts,
+    alerting,
+    auth,
+    backtesting,
+    ingest,
+    loop,
+    playing,
+    prediction,
+    projects,
+    reports,
+    runs,
+    uploads,
+)
 from core.backtest import Backtest, Trial
 from core.errors import ContinualError, Forbidden
 from core.policy import PRESETS
@@ -72,6 +85,16 @@ TABLE = [
     row(loop.retrain, O, lambda s, u: loop.retrain(s.ctx, u, s.project, reason="x", now=NOW)),
     row(loop.promote, O, lambda s, u: loop.promote(s.ctx, u, s.project, 1, reason="x", now=NOW)),
     row(loop.roll_back, O, lambda s, u: loop.roll_back(s.ctx, u, s.project, reason="x", now=NOW)),
+    row(reports.request, O, lambda s, u: reports.request(
+        s.ctx, u, s.project, since=NOW, until=NOW + timedelta(days=1), language="en", now=NOW)),
+    row(reports.make, O, lambda s, u: reports.make(
+        s.ctx, u, s.project, since=NOW, until=NOW, language="en", now=NOW, progress=lambda _: None)),
+    row(reports.read, V, lambda s, u: reports.read(s.ctx, u, 1, "html")),
+    row(reports.delete, O, lambda s, u: reports.delete(s.ctx, u, 1, NOW)),
+    row(reports.restore, O, lambda s, u: reports.restore(s.ctx, u, 1, NOW)),
+    row(reports.share, A, lambda s, u: reports.share(s.ctx, u, 1, lasts=timedelta(days=1), now=NOW)),
+    row(reports.links, A, lambda s, u: reports.links(s.ctx, u, 1, NOW)),
+    row(reports.revoke, A, lambda s, u: reports.revoke(s.ctx, u, "no link", NOW)),
     row(alerting.send_test, O, lambda s, u: alerting.send_test(s.ctx, u, NOW)),
     row(accounts.every, A, lambda s, u: accounts.every(s.ctx, u)),
     row(accounts.create_user, A,

@@ -1,7 +1,7 @@
 """What an alert channel is given, and what it must do with it."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -10,7 +10,10 @@ from core.records import Severity
 
 @dataclass(frozen=True)
 class Message:
-    """An alert in words. ``facts`` are (name, value) pairs; ``alert`` is its id, which tells a repeat from news."""
+    """An alert in words. ``facts`` are (name, value) pairs; ``alert`` is its id, which tells a repeat from news.
+
+    ``picture`` is a PNG that goes with it, empty when there is none.
+    """
 
     alert: int
     severity: Severity
@@ -19,6 +22,7 @@ class Message:
     at: datetime
     facts: tuple[tuple[str, str], ...] = ()
     url: str = ""
+    picture: bytes = field(default=b"", repr=False)
 
 
 class Channel(Protocol):

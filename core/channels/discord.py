@@ -4,6 +4,7 @@ The address of a webhook is its password. It is held in a SecretStr, and no erro
 what goes wrong is told by its type and status only.
 """
 
+import json
 import logging
 import re
 import ssl
@@ -22,6 +23,7 @@ from core.errors import ChannelError
 from core.records import Severity
 from core.settings import Settings
 
+PICTURE = "report.png"
 DEADLINE_SECONDS = 5.0  # for the whole request: a server that drips a byte a second never times out by itself
 PAUSE_SECONDS = (0.5, 3600.0)  # what a Retry-After may ask for; it has been sent in milliseconds before now
 GONE = {401: "the webhook was refused", 403: "the webhook was refused", 404: "the webhook was deleted"}
@@ -60,7 +62,7 @@ class Discord:
     def send(self, message: Message) -> None:
         """Deliver the message. Raises ChannelError: permanent when the webhook is gone or the message is refused,
         with ``retry_after`` when Discord asks for a pause."""
-        answer = self._post(payload(message))
+        answer = self._post(payload(message), message.picture)
         status = answer.status
         if status == 429:
             pause = _pause(answer)
@@ -72,7 +74,7 @@ class Discord:
         if not 200 <= status < 300:
             raise ChannelError(f"Discord answered {status}")
 
-    def _post(self, body: dict[str, Any]) -> Answer:
+    def _post(self, body: dict[str, Any], picture: bytes = b"") -> Answer:
         """What Discord answered. The deadline holds whatever the server does, so the waiting is done by a thread that
         can be left behind: a read timeout starts anew with each byte, and a name lookup has none at all."""
         arrived: SimpleQueue[Answer | str] = SimpleQueue()
@@ -81,7 +83,7 @@ class Discord:
 
         def ask() -> None:
             try:
-                with client.stream("POST", self._webhook_url.get_secret_value(), json=body) as response:
+                with client.stream("POST", self._webhook_url.get_secret_value(), **_request(body, picture)) as response:
                     start = b"".join(_start(response.iter_raw(), ANSWER_BYTES))
                     arrived.put(Answer(response.status_code, start, response.headers.get("retry-after", "")))
             except Exception as error:  # noqa: BLE001  (its text may hold the address, so only its type goes on)
@@ -122,11 +124,23 @@ def payload(message: Message) -> dict[str, Any]:
         "footer": {"text": footer},
         "timestamp": message.at.isoformat(),
     }
+    if message.picture:
+        embed["image"] = {"url": f"attachment://{PICTURE}"}
     return {
         "username": "Continual ML",
         "allowed_mentions": {"parse": []},
         "embeds": [embed | {"url": message.url} if message.url else embed],
     }
+
+
+def _request(body: dict[str, Any], picture: bytes) -> dict[str, Any]:
+    """How the message is posted: as JSON, or, with a picture, as a form with the file beside it.
+
+    https://discord.com/developers/docs/reference#uploading-files
+    """
+    if not picture:
+        return {"json": body}
+    return {"data": {"payload_json": json.dumps(body)}, "files": {"files[0]": (PICTURE, picture, "image/png")}}
 
 
 def plain(text: str) -> str:

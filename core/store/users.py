@@ -174,5 +174,13 @@ def prune(con: DuckDBPyConnection, *, tries_before: datetime, cookies_before: da
     return con.execute("DELETE FROM sign_ins WHERE tried_at < ?", [tries_before]).fetchall()[0][0]
 
 
+def language_of_admins(con: DuckDBPyConnection) -> str | None:
+    """The language that the longest-standing administrator who chose one chose."""
+    query = """SELECT language FROM users WHERE role = 'admin' AND disabled_at IS NULL AND language IS NOT NULL
+        ORDER BY created_at, name LIMIT 1"""
+    found = con.execute(query).fetchall()
+    return found[0][0] if found else None
+
+
 def _user(row: tuple) -> User:  # type: ignore[type-arg]
     return User(row[0], Role(row[1]), row[2], row[3])
