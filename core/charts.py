@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 MUTED = "#7C889B"
-CHAMPION, REFERENCE = "#5873E8", MUTED  # readable on light and dark
+CHAMPION, CHALLENGER, REFERENCE = "#5873E8", "#E8702C", MUTED  # readable on light and dark
 BAND = "rgba(124, 136, 155, 0.20)"
 # Calm below the limit, amber to rust above it: score divided by its limit, never a continuous rainbow.
 HEAT = [[0.0, "#ECEEF2"], [0.499, "#DDE1E8"], [0.5, "#FBD9A5"], [0.65, "#F6A94B"], [0.8, "#DF7414"], [1.0, "#8F3606"]]
@@ -30,11 +30,17 @@ def _plain(figure: go.Figure, *, height: int, x_title: str = "", y_title: str = 
 
 
 def performance(
-    scores: pd.DataFrame, events: Iterable[tuple[int, str, str]] = (), *, label: str = "Score"
+    scores: pd.DataFrame,
+    events: Iterable[tuple[int, str, str]] = (),
+    *,
+    label: str = "Score",
+    guesses: pd.DataFrame | None = None,
+    guessed: str = "guessed without labels",
 ) -> go.Figure:
     """Is the model still good? ``scores`` of one metric: window_number, value, low, high, maturity, rows.
 
-    ``events`` are (window number, action, text). Windows whose labels are not all there are hollow.
+    ``events`` are (window number, action, text). Windows whose labels are not all there are hollow. ``guesses`` of the
+    same metric, called ``guessed``: window_number, value, low, high.
     """
     scores = scores.sort_values("window_number")
     figure = go.Figure()
@@ -52,6 +58,17 @@ def performance(
         hovertemplate="%{y:.3f} (%{customdata[2]:.3f} to %{customdata[3]:.3f}), %{customdata[0]} labelled rows, "
         "%{customdata[1]:.0%} of labels in<extra></extra>",
     )  # fmt: skip
+    if guesses is not None and len(guesses):
+        figure.add_scatter(
+            x=guesses["window_number"], y=guesses["value"], mode="markers", name=guessed,
+            marker={"symbol": "diamond-open", "size": 7, "color": CHALLENGER},
+            error_y={
+                "type": "data", "symmetric": False, "array": guesses["high"] - guesses["value"],
+                "arrayminus": guesses["value"] - guesses["low"], "color": CHALLENGER, "thickness": 1, "width": 0,
+            },
+            customdata=guesses[["low", "high"]].to_numpy(),
+            hovertemplate="%{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>",
+        )  # fmt: skip
     if len(scores):
         top = float(scores["high"].max())
         for window, action, text in events:
@@ -85,7 +102,8 @@ def drift_heatmap(scores: pd.DataFrame) -> go.Figure:
             hovertemplate="%{y}, window %{x}: %{z:.2f} of its limit<extra></extra>",
         )
     )  # fmt: skip
-    return _plain(figure, height=110 + 26 * max(len(table), 1), x_title="window").update_layout(showlegend=False)
+    _plain(figure, height=110 + 26 * max(len(table), 1), x_title="window").update_layout(showlegend=False)
+    return figure.update_yaxes(showgrid=False, nticks=None, dtick=1)
 
 
 def distribution(reference: pd.Series, current: pd.Series, *, name: str) -> go.Figure:
@@ -116,6 +134,69 @@ def distribution(reference: pd.Series, current: pd.Series, *, name: str) -> go.F
             figure.add_bar(x=[str(value) for value in order], y=of_each.to_numpy(), name=label, marker={"color": color})
     figure.update_yaxes(tickformat=".0%")
     return _plain(figure, height=260, x_title=name)
+
+
+def by_slice(slices: pd.DataFrame, *, label: str, inside: str, outside: str) -> go.Figure:
+    """Where is it wrong? One line a slice: name, value, low, high (``inside`` it), rest (``outside`` it); worst on top."""
+    slices = slices.iloc[::-1]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=slices["rest"], y=slices["name"], mode="markers", name=outside,
+        marker={"symbol": "line-ns-open", "size": 14, "color": REFERENCE, "line": {"width": 2}},
+        hovertemplate="%{x:.3f}<extra></extra>",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=slices["value"], y=slices["name"], mode="markers", name=inside, marker={"size": 9, "color": CHAMPION},
+        error_x={
+            "type": "data", "symmetric": False, "array": slices["high"] - slices["value"],
+            "arrayminus": slices["value"] - slices["low"], "color": CHAMPION, "thickness": 1.5, "width": 4,
+        },
+        customdata=slices[["low", "high", "rows"]].to_numpy(),
+        hovertemplate="%{x:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f}), %{customdata[2]} rows<extra></extra>",
+    )  # fmt: skip
+    _plain(figure, height=90 + 28 * max(len(slices), 1), x_title=label).update_layout(hovermode="closest")
+    return figure.update_yaxes(type="category", tickmode="linear", dtick=1, nticks=None)
+
+
+def reliability(found: pd.DataFrame, *, said: str, happened: str, share: bool, perfect: str) -> go.Figure:
+    """Is the model as sure as it should be? ``found``: said, happened, low, high, rows; on the line it is."""
+    figure = go.Figure()
+    ends = [
+        float(min(found["said"].min(), found["low"].min())), float(max(found["said"].max(), found["high"].max())),
+    ] if len(found) else [0.0, 1.0]  # fmt: skip
+    figure.add_scatter(
+        x=ends, y=ends, mode="lines", name=perfect, line={"dash": "dash", "color": REFERENCE, "width": 1.5},
+        hoverinfo="skip",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=found["said"], y=found["happened"], mode="lines+markers", name=happened, line={"color": CHAMPION, "width": 2},
+        error_y={
+            "type": "data", "symmetric": False, "array": found["high"] - found["happened"],
+            "arrayminus": found["happened"] - found["low"], "color": CHAMPION, "thickness": 1, "width": 3,
+        },
+        customdata=found["rows"].to_numpy(), hovertemplate="%{x:.3f}: %{y:.3f}, %{customdata} rows<extra></extra>",
+    )  # fmt: skip
+    _plain(figure, height=300, x_title=said, y_title=happened).update_layout(hovermode="closest")
+    if share:
+        figure.update_xaxes(tickformat=".0%").update_yaxes(tickformat=".0%")
+    return figure
+
+
+def confusion(counts: pd.DataFrame, *, true: str, answered: str) -> go.Figure:
+    """What is taken for what? ``counts`` by true class (index) and answered class (columns); shares of the true class."""
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares.to_numpy(), x=[str(name) for name in counts.columns], y=[str(name) for name in counts.index],
+            zmin=0, zmax=1, colorscale=[[0, "rgba(88, 115, 232, 0.06)"], [1, "rgba(88, 115, 232, 0.75)"]],
+            showscale=False, customdata=counts.to_numpy(), texttemplate="%{z:.0%}", xgap=2, ygap=2,
+            hovertemplate="%{y} → %{x}: %{customdata} rows, %{z:.0%}<extra></extra>",
+        )
+    )  # fmt: skip
+    _plain(figure, height=120 + 34 * len(counts), x_title=answered, y_title=true)
+    figure.update_layout(showlegend=False, hovermode="closest")
+    figure.update_xaxes(type="category")
+    return figure.update_yaxes(type="category", autorange="reversed", nticks=len(counts))
 
 
 def label_arrival(scores: pd.DataFrame) -> go.Figure:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -138,9 +138,16 @@ def link(page: str, label: str, icon: str | None = None) -> None:
     st.page_link(str(HERE / f"{page}.py"), label=label, icon=icon)
 
 
-def chart(figure: Any, *, key: str, alt: str) -> None:
-    """A Plotly figure without the toolbar, described in words for who cannot see it."""
-    st.plotly_chart(figure, key=key, alt=alt, config={"displayModeBar": False})
+def chart(figure: Any, *, key: str, alt: str, select: tuple[Literal["points", "box"], ...] = ()) -> Any:
+    """A Plotly figure without the toolbar, described in words for who cannot see it; returns what was selected.
+
+    ``select`` names the ways to select points: ``points`` (a click), ``box`` (dragging).
+    """
+    if not select:
+        return st.plotly_chart(figure, key=key, alt=alt, config={"displayModeBar": False})
+    return st.plotly_chart(
+        figure, key=key, alt=alt, config={"displayModeBar": False}, on_select="rerun", selection_mode=select
+    )
 
 
 def no_project() -> None:
