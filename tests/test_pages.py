@@ -176,3 +176,17 @@ def test_env_example_names_every_setting():
     text = (ROOT / "env.example").read_text()
     for field in Settings.model_fields.values():
         assert f"\n{field.alias}=" in text, field.alias
+
+
+@pytest.mark.parametrize(("tab", "titles"), [
+    ("Performance", {"Is the model still good?", "Is it as sure as it should be?", "What is taken for what?"}),
+    ("Data quality", {"Is the feed whole?", "Do the labels agree with their rows?"}),
+])  # fmt: skip
+def test_monitoring_answers_the_questions_of_each_tab(full, monkeypatch, tab, titles):
+    monkeypatch.setattr("pages.ui.link", lambda *_: None)
+    test = AppTest.from_file(str(ROOT / "pages" / "monitoring.py"), default_timeout=180)
+    test.session_state["signed_in"] = "viewer"
+    test.session_state["watch"] = tab
+    test.run()
+    assert not test.exception
+    assert titles <= {header.value for header in test.header}
