@@ -17,6 +17,7 @@ COPY core ./core
 COPY jobs ./jobs
 COPY pages ./pages
 COPY data/samples ./data/samples
+COPY docs/grafana.json ./docs/grafana.json
 RUN useradd --create-home continual && mkdir -p /app/data/runtime && chown -R continual /app/data/runtime
 USER continual
 

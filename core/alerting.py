@@ -5,7 +5,7 @@ What a channel refuses for good, or has not taken in a day, is given up and show
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -38,7 +38,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class ChannelState:
-    """How a channel stands, for pages. ``sentence`` says it in words; ``waiting`` alerts are still to be sent."""
+    """How a channel stands, and why it is said to; ``waiting`` alerts are still to be sent."""
 
     name: str
     label: str
@@ -46,7 +46,11 @@ class ChannelState:
     healthy: bool | None  # None when it was not tried yet
     waiting: int
     last_tried_at: datetime | None
-    sentence: str
+    reason: Reason
+
+    @property
+    def sentence(self) -> str:
+        return sentence(self.reason)
 
 
 def raise_alert(con: DuckDBPyConnection, alert: Alert) -> int:
@@ -96,7 +100,7 @@ def channel_states(ctx: Context) -> list[ChannelState]:
 
 
 def deliveries(ctx: Context, *, limit: int = 50) -> pd.DataFrame:
-    """The newest delivery attempts first: alert, channel, attempt, attempted_at, outcome, detail, next_at."""
+    """The newest delivery attempts first: alert, channel, attempt, attempted_at, outcome, detail, next_at, reason."""
     with ctx.database.read() as con:
         return alerts.deliveries(con, limit=limit)
 
@@ -207,20 +211,15 @@ def _pause(con: DuckDBPyConnection, channel: str, now: datetime) -> timedelta | 
 def _state(con: DuckDBPyConnection, name: str, configured: bool) -> ChannelState:
     kind = CHANNELS[name]
     if not configured:
-        text = f"not set up. Alerts are shown in the app only; {kind.setting} in the environment or .env sends them on"
-        return ChannelState(name, kind.label, False, None, 0, None, text)
+        reason = Reason("channel_off", {"setting": kind.setting})
+        return ChannelState(name, kind.label, False, None, 0, None, reason)
     waiting, last = alerts.count_pending(con, name), alerts.last_delivery(con, name)
-    state = ChannelState(name, kind.label, True, None, waiting, None, "set up, nothing sent yet")
     if last is None:
-        return state
+        return ChannelState(name, kind.label, True, None, waiting, None, Reason("channel_untried"))
     at, outcome, detail = last
-    queue = f"; {waiting} alerts wait" if waiting else ""
-    texts = {
-        Delivery.DELIVERED: f"works{queue}",
-        Delivery.FAILED: f"not reached, tried again soon: {detail}{queue}",
-        Delivery.GIVEN_UP: f"the last alert was given up: {detail}. Check {kind.setting}{queue}",
-    }
-    return replace(state, healthy=outcome is Delivery.DELIVERED, last_tried_at=at, sentence=texts[outcome])
+    params = {"detail": detail, "setting": kind.setting, "waiting": waiting}
+    healthy = outcome is Delivery.DELIVERED
+    return ChannelState(name, kind.label, True, healthy, waiting, at, Reason(f"channel_{outcome}", params))
 
 
 def _link(alert: Alert, settings: Settings) -> str:

@@ -210,3 +210,17 @@ def label_arrival(scores: pd.DataFrame) -> go.Figure:
 def as_dict(figure: go.Figure) -> dict[str, Any]:
     """The figure as a plain dict: what pages cache, because building figures is most of a rerun."""
     return figure.to_plotly_json()
+
+
+def trend(at: pd.Series, values: pd.Series, *, percent: bool = False) -> go.Figure:
+    """How did this number go? A small line; where nothing was measured it breaks."""
+    figure = go.Figure(
+        go.Scatter(x=at, y=values, mode="lines", line={"width": 1.8, "color": CHAMPION}, connectgaps=False, name="")
+    )
+    alone = values.notna() & values.shift(1).isna() & values.shift(-1).isna()
+    figure.add_scatter(x=at[alone], y=values[alone], mode="markers", marker={"size": 4, "color": CHAMPION}, name="")
+    figure.update_yaxes(rangemode="tozero", tickformat=".0%" if percent else "~s", nticks=3)
+    figure.update_xaxes(range=[at.iloc[0], at.iloc[-1]], nticks=3)
+    _plain(figure, height=130).update_layout(showlegend=False, margin={"l": 4, "r": 4, "t": 6, "b": 4})
+    figure.update_yaxes(nticks=3)
+    return figure

@@ -7,12 +7,13 @@ could fill the memory through it.
 
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from core import auth
+from core import auth, latency
 from core.context import Context
 from core.errors import Forbidden
 
@@ -75,7 +76,9 @@ class Guard:
         elif path.startswith(SHARED) and scope["method"] in ("GET", "HEAD"):
             await self._limited(scope, receive, send)
         elif _belongs_to_api(scope) and not (path in OPEN and scope["method"] in ("GET", "HEAD")):
+            began = time.perf_counter()
             await self._api(scope, receive, send)
+            latency.record((time.perf_counter() - began) * 1e3)
         else:
             await self._app(scope, receive, send)
 

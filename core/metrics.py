@@ -3,12 +3,19 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from core import health, projects
+from core import health, incidents, projects
 from core.context import Context
 from core.store import decisions, labels, models, predictions, rows
 from core.store import runs as run_store
 
 Sample = tuple[dict[str, str], float]
+
+MEASURED = {
+    "cpu": ("cpu_ratio", "Busy share of the machine's processors."),
+    "memory_bytes": ("memory_bytes", "Resident memory of the app and its workers."),
+    "disk_free_bytes": ("disk_free_bytes", "Free space where the data lies."),
+    "p95_ms": ("request_p95_milliseconds", "95 % of the HTTP requests of the last minute took at most this long."),
+}
 
 
 def text(ctx: Context, now: datetime) -> str:
@@ -49,6 +56,13 @@ def _families(ctx: Context, now: datetime) -> Iterator[tuple[str, str, str, list
         "continual_healthy", "gauge", "1 when the component is well.",
         [({"component": c.name}, float(c.healthy)) for c in health.check(ctx, now)],
     )  # fmt: skip
+
+    yield "continual_incidents_open", "gauge", "Incidents that are not over.", [({}, float(incidents.count_open(ctx)))]
+    found = health.newest(ctx)
+    if found and now - found[0] <= health.STALE:  # what is not known now is left out
+        for name, value in vars(found[1]).items():
+            if value is not None:
+                yield f"continual_{MEASURED[name][0]}", "gauge", MEASURED[name][1], [({}, float(value))]
 
 
 def _labels(labels: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from jobs import (
     prune,
     report,
     retrain,
+    sample_health,
     weekly_report,
 )
 from jobs.job import Job
@@ -23,6 +24,7 @@ JOBS: tuple[Job, ...] = (
     backtest.JOB,
     import_file.JOB,
     mirror_registry.JOB,
+    sample_health.JOB,
     report.JOB,
     weekly_report.JOB,
     prune.JOB,

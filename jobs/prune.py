@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from core import alerting, auth, reports, runs
+from core import alerting, auth, health, reports, runs
 from core.context import Context
 from jobs.job import Job, Run
 
@@ -10,8 +10,11 @@ from jobs.job import Job, Run
 def run(ctx: Context, run: Run) -> str:
     attempts, deliveries = runs.prune(ctx, run.now()), alerting.prune(ctx, run.now())
     auth.prune(ctx, run.now())
-    deleted = reports.prune(ctx, run.now())
-    return f"{attempts} old runs, {deliveries} failed deliveries and {deleted} deleted reports forgotten"
+    deleted, samples = reports.prune(ctx, run.now()), health.prune(ctx, run.now())
+    return (
+        f"{attempts} old runs, {deliveries} failed deliveries, {deleted} deleted reports and {samples} samples of health"
+        " forgotten"
+    )
 
 
 JOB = Job("prune", "Forget old runs", run, every=lambda s: timedelta(days=1))

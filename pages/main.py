@@ -7,7 +7,7 @@ import streamlit as st
 import streamlit_authenticator as stauth
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from core import accounts, auth, guard, projects
+from core import accounts, auth, guard, incidents, projects
 from core.errors import ContinualError, SignInRefused
 from core.records import GUEST, Role, User
 from pages import ui
@@ -20,11 +20,17 @@ PAGES = {
     "Watch": [
         ("monitoring", "Monitoring", "monitoring"),
         ("decisions", "Decisions", "rule"),
+        ("alerts", "Alerts", "notifications"),
         ("reports", "Reports", "photo_library"),
     ],
-    "Operate": [("automation", "Automation", "event_repeat"), ("admin", "Admin", "admin_panel_settings")],
+    "Operate": [
+        ("automation", "Automation", "event_repeat"),
+        ("health", "Health", "ecg_heart"),
+        ("admin", "Admin", "admin_panel_settings"),
+    ],
 }
 UNLISTED = {"account"}  # the sidebar's foot leads there
+ADDRESSES = {"health": "app-health"}  # /health is what monitors ask
 FOR_ADMINS = {"admin"}  # not listed for others; the page asks for the role all the same
 
 
@@ -41,6 +47,7 @@ def frame() -> None:
                 st.Page(
                     HERE / f"{name}.py", title=title, icon=f":material/{icon}:", default=name == "overview",
                     visibility="hidden" if name in unlisted else "visible",
+                    url_path=ADDRESSES.get(name),
                 )
                 for name, title, icon in pages
             ]
@@ -222,11 +229,18 @@ def _sidebar(authenticator: stauth.Authenticate, user: User) -> None:
             names = {project.id: project.name for project in active}
             picked = st.selectbox(ui._("Project"), ids, index=ids.index(chosen.id), format_func=names.__getitem__)
             ui.choose(picked)
+        if opened := _open_incidents(str(ui.ctx().settings.data_dir)):
+            ui.link("alerts", ui._("Open incidents: {count}", count=opened), ":material/notifications_active:")
         st.caption(f"{ui.md(user.display)} · {ui._(user.role)}")
         with st.container(horizontal=True, vertical_alignment="center"):
             ui.link("account", ui._("Your account"), ":material/account_circle:")
             if user != GUEST and st.button(ui._("Sign out"), icon=":material/logout:", type="tertiary"):
                 _sign_out(authenticator)
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def _open_incidents(data_dir: str) -> int:
+    return incidents.count_open(ui.ctx())
 
 
 def _sign_out(authenticator: stauth.Authenticate) -> None:

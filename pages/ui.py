@@ -150,6 +150,24 @@ def chart(figure: Any, *, key: str, alt: str, select: tuple[Literal["points", "b
     )
 
 
+def choice(name: str, label: str, options: dict[str, str]) -> str:
+    """One of the options (code: English words), chosen in a row of buttons and kept in the address by its code, so that
+    the view is a link in any language. The first until another is chosen."""
+    first, key = next(iter(options)), f"choice-{name}"
+    asked = st.query_params.get(name)
+    if key not in st.session_state:
+        st.session_state[key] = asked if asked in options else first
+    picked = st.segmented_control(
+        label, list(options), format_func=lambda code: _(options[code]), key=key, required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if picked and picked != first:
+        st.query_params[name] = picked
+    else:
+        st.query_params.pop(name, None)
+    return str(picked or first)
+
+
 def no_project() -> None:
     st.info("There is no project yet. Play a stream on Overview, or upload your own rows on Data.")
     link("overview", "Overview", ":material/space_dashboard:")

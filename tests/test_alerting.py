@@ -85,7 +85,12 @@ def test_an_alert_is_delivered_once_and_recorded(opened, server, now):
     assert attempts(ctx) == [(raised, "delivered")]
     assert not alerting.anything_due(ctx, now)
     (state,) = alerting.channel_states(ctx)
-    assert (state.configured, state.healthy, state.waiting, state.sentence) == (True, True, 0, "works")
+    assert (state.configured, state.healthy, state.waiting, state.sentence) == (
+        True,
+        True,
+        0,
+        "Works: the last alert was delivered; 0 wait.",
+    )
 
 
 def test_alerts_are_delivered_in_the_order_they_were_raised(opened, server, now):

@@ -10,7 +10,7 @@ import pytest
 from tests import server
 
 pytestmark = pytest.mark.e2e
-PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation")
+PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation", "alerts", "app-health")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from core.sources import SOURCES
 from tests.conftest import NOW, PASSWORD
 from tests.server import ROOT
 
-PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation", "account", "reports")
+PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation", "account", "reports", "alerts",
+         "health")  # fmt: skip
 
 
 @pytest.fixture

@@ -93,10 +93,11 @@ def last_delivery(con: DuckDBPyConnection, channel: str) -> tuple[datetime, Deli
 
 
 def deliveries(con: DuckDBPyConnection, *, limit: int = 50) -> pd.DataFrame:
-    """The newest attempts first: alert, channel, attempt, attempted_at, outcome, detail, next_at."""
-    query = """SELECT alert, channel, attempt, attempted_at, outcome, detail, next_at FROM deliveries
-        ORDER BY attempted_at DESC, alert DESC, attempt DESC LIMIT ?"""
-    return con.execute(query, [limit]).df()
+    """The newest attempts first: alert, channel, attempt, attempted_at, outcome, detail, next_at, reason (a Reason)."""
+    query = """SELECT alert, channel, attempt, attempted_at, outcome, detail, next_at, reason
+        FROM deliveries JOIN alerts ON alerts.id = alert ORDER BY attempted_at DESC, alert DESC, attempt DESC LIMIT ?"""
+    found = con.execute(query, [limit]).df()
+    return found.assign(reason=[load(Reason, text) for text in found["reason"]])
 
 
 def prune_deliveries(con: DuckDBPyConnection, *, before: datetime) -> int:
