@@ -114,9 +114,9 @@ def spent(level: float, look: int) -> float:
     return level / (look * (look + 1))
 
 
-def proven(advantage: Tally, level: float) -> bool:
-    """Is the mean of what was tallied above zero, by a test that may be repeated at every look?"""
-    return advantage.looks > 0 and advantage.low(spent(level, advantage.looks)) > 0
+def proven(advantage: Tally, level: float, above: float = 0.0) -> bool:
+    """Is the mean of what was tallied larger than ``above``, by a test that may be repeated at every look?"""
+    return advantage.looks > 0 and advantage.low(spent(level, advantage.looks)) > above
 
 
 def compare(
@@ -132,11 +132,11 @@ def compare(
     """Champion and challenger by their block mean losses on the same rows, which neither was trained on.
 
     * ``veto`` promotes unless the challenger is significantly worse (one-sided, ``level``)
-    * ``superiority`` promotes only if it is significantly better, by a gain of at least ``minimum_gain``. Where that
-      is open it says how many rows would settle a gain of the size seen (power 90 %)
+    * ``superiority`` promotes only if its gain is significantly larger than ``minimum_gain``. Where that is open it says
+      how many rows would settle a gain of the size seen (power 90 %)
     * ``none`` promotes always
 
-    The interval of the gain is 95 %, two-sided.
+    Fewer than four blocks (80 rows) tell neither: more rows are asked for. The interval of the gain is 95 %, two-sided.
     """
     ours, theirs = np.asarray(champion, dtype=np.float64), np.asarray(challenger, dtype=np.float64)
     tally = Tally().plus(ours - theirs)
@@ -161,16 +161,21 @@ Ruling = tuple[str, Reason, int | None]
 
 
 def _veto(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
+    if gain.blocks < FEWEST_BLOCKS:
+        return _too_few(rows)
+    params = {"gain": gain.mean, "rows": rows, "level": level}
     if gain.turned().low(level) > 0:
-        return "hold", Reason("challenger_worse", {"gain": gain.mean, "rows": rows, "level": level}), None
-    return "promote", Reason("challenger_not_worse", {"gain": gain.mean, "rows": rows, "level": level}), None
+        return "hold", Reason("challenger_worse", params), None
+    return "promote", Reason("challenger_not_worse", params), None
 
 
 def _superiority(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
+    if gain.blocks < FEWEST_BLOCKS:
+        return _too_few(rows)
     params = {"gain": gain.mean, "rows": rows, "level": level, "minimum_gain": minimum_gain}
-    if proven(gain, level) and gain.mean >= minimum_gain:
+    if proven(gain, level, minimum_gain):
         return "promote", Reason("challenger_better", params), None
-    if gain.mean <= 0 or gain.mean < minimum_gain or (needed := rows_needed(gain, rows, level)) > MOST_TIMES * rows:
+    if gain.mean <= minimum_gain or (needed := rows_needed(gain, rows, level, minimum_gain)) > MOST_TIMES * rows:
         return "hold", Reason("challenger_no_better", params), None
     return "need_more_rows", Reason("challenger_unproven", {**params, "rows_needed": needed}), needed
 
@@ -179,13 +184,141 @@ def _none(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
     return "promote", Reason("gate_off", {"gain": gain.mean, "rows": rows}), None
 
 
+def _too_few(rows: int) -> Ruling:
+    needed = max(FEWEST_BLOCKS * BLOCK_ROWS, rows + 1)
+    return "need_more_rows", Reason("too_few_to_compare", {"rows": rows, "rows_needed": needed}), needed
+
+
 GATES = {"veto": _veto, "superiority": _superiority, "none": _none}
 
 
-def rows_needed(gain: Tally, rows: int, level: float, power: float = 0.9) -> int:
-    """Rows in all that would prove a gain of the size seen at the next look, with this power (normal approximation)."""
+def rows_needed(gain: Tally, rows: int, level: float, minimum_gain: float = 0.0, power: float = 0.9) -> int:
+    """Rows in all that would prove a gain of the size seen at the next look, with this power (normal approximation).
+
+    The gain seen is an estimate, and so is this number: a lucky first look asks for too few rows.
+    """
     quantiles = stats.norm.ppf(1 - spent(level, gain.looks + 1)) + stats.norm.ppf(power)
-    return max(rows + 1, math.ceil(rows * float(quantiles * gain.error / gain.mean) ** 2))
+    return max(rows + 1, math.ceil(rows * float(quantiles * gain.error / (gain.mean - minimum_gain)) ** 2))
+
+
+# ---- what a gate costs -------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Price:
+    """What a gate lets through and what it stops, at its first look at so many rows: chances from 0 to 1.
+
+    ``equal``, ``worse`` and ``better`` are the chances that a challenger is promoted which loses as much as the
+    champion, or ``difference`` more, or less. ``harm`` is the smallest excess loss that is stopped, ``gain`` the
+    smallest gain that is let through, each with the given power; None where no difference is large enough.
+    ``rows_needed`` would let a gain of ``difference`` through with that power, ``undo_looks`` is after how many labelled
+    windows of so many rows the rollback would have undone a champion that loses ``difference`` more (None: over 1000).
+    """
+
+    difference: float
+    equal: float
+    worse: float
+    better: float
+    harm: float | None
+    gain: float | None
+    rows_needed: int | None
+    undo_looks: int | None
+
+
+def price(
+    gate: str,
+    *,
+    rows: int,
+    level: float,
+    disagreement: float,
+    minimum_gain: float = 0.0,
+    difference: float = 0.04,
+    rollback_level: float = 0.05,
+    power: float = 0.8,
+    bounded: bool = True,
+) -> Price:
+    """What this gate costs where two models' losses differ by ``disagreement``.
+
+    That is the mean square of the rows' loss differences: for answers that are right or wrong, the share of rows on
+    which exactly one of the two is right. Losses that are no shares (absolute errors) are not ``bounded`` by 1. Rows are
+    taken as independent; where they are not, `disagreement` measured on blocks makes up for it.
+
+    >>> found = price("veto", rows=500, level=0.07, disagreement=0.1)
+    >>> round(found.equal, 2), round(found.worse, 2), found.undo_looks
+    (0.93, 0.1, 2)
+    """
+    largest = min(disagreement, math.sqrt(disagreement)) * (
+        1 - 1e-9
+    )  # no mean is larger than that of its squares' root
+
+    def promoted(gain: float, rows: int = rows) -> float:
+        return chance(gate, gain, rows=rows, level=level, disagreement=disagreement, minimum_gain=minimum_gain)
+
+    def undone(look: int) -> bool:
+        passed = _chance_above(difference, 0.0, rows, spent(rollback_level, look), disagreement, looks=look)
+        return passed >= power
+
+    return Price(
+        difference=difference,
+        equal=promoted(0.0),
+        worse=promoted(-difference),
+        better=promoted(difference),
+        harm=_smallest(lambda harm: promoted(-harm) <= 1 - power, largest),
+        gain=_smallest(lambda gain: promoted(gain) >= power, largest),
+        rows_needed=_fewest(lambda rows: promoted(difference, rows) >= power),
+        undo_looks=next((look for look in range(1, 1001) if undone(look)), None) if rollback_level else None,
+    )
+
+
+def chance(gate: str, gain: float, *, rows: int, level: float, disagreement: float, minimum_gain: float = 0.0) -> float:
+    """The chance that a challenger with this true gain is promoted at the first look at so many rows.
+
+    Student's t of the block means then has a non-central distribution (Johnson & Welch, Biometrika 1940).
+    """
+    if gate == "none":
+        return 1.0
+    if rows < FEWEST_BLOCKS * BLOCK_ROWS:
+        return 0.0
+    if gate == "veto":
+        return 1.0 - _chance_above(-gain, 0.0, rows, level, disagreement)
+    return _chance_above(gain, minimum_gain, rows, spent(level, 1), disagreement)
+
+
+def _chance_above(mean: float, above: float, rows: int, level: float, disagreement: float, looks: int = 1) -> float:
+    """The chance that the lower bound of a difference with this true mean exceeds ``above`` after so many looks."""
+    count = looks * min(MOST_BLOCKS, rows // BLOCK_ROWS)
+    error = math.sqrt(max(disagreement - mean**2, 1e-12) / (rows * looks))
+    return float(stats.nct.sf(_t(level, count - 1), count - 1, (mean - above) / error))
+
+
+def _smallest(enough: Callable[[float], bool], largest: float) -> float | None:
+    """The smallest value in [0, largest] that is enough, where larger ones are too."""
+    if not enough(largest):
+        return None
+    low, high = 0.0, largest
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _fewest(enough: Callable[[int], bool], most: int = 10_000_000) -> int | None:
+    """The fewest rows that are enough; None where ``most`` are not."""
+    if not enough(most):
+        return None
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def disagreement(champion: ArrayLike, challenger: ArrayLike, rows: int) -> float:
+    """The mean square of the rows' loss differences that would explain how the block means of ``rows`` rows vary.
+
+    For independent rows that are right or wrong it estimates the share on which exactly one of the two models is right;
+    where neighbours depend on each other it is larger, and a `price` made with it is right for them too.
+    """
+    tally = Tally().plus(np.asarray(champion, dtype=np.float64) - np.asarray(challenger, dtype=np.float64))
+    return rows * tally.error**2 + tally.mean**2
 
 
 # ---- do answers go with labels at all ----------------------------------------------------------
@@ -220,7 +353,9 @@ class Trial:
 
     ``champion`` and ``challenger`` are row losses (None without a champion), ``trivial`` the row losses of the best
     constant answer; ``scores`` are Brier-like row scores of both, or None; ``past`` are block mean losses of both on
-    windows long ago; ``slices`` maps a slice's name to the mask of its rows; ``missing`` counts rows without an answer.
+    windows long ago that neither was trained on; ``slices`` maps a slice's name to the mask of its rows; ``missing``
+    counts rows without an answer; ``strange`` names what the challenger has and the project's schema has not, or has
+    otherwise: features, answers.
     """
 
     challenger: Floats
@@ -230,12 +365,17 @@ class Trial:
     scores: tuple[Floats, Floats] | None = None
     past: tuple[Floats, Floats] | None = None
     slices: dict[str, NDArray[np.bool_]] | None = None
+    strange: tuple[str, ...] = ()
 
 
 SANITY_LEVEL = 0.001
 FAR_WORSE = 0.25  # of the champion's loss
 FORGOTTEN = 0.1
 FEWEST_SLICE_ROWS = 30
+
+
+def _schema_differs(trial: Trial) -> Reason | None:
+    return Reason("schema_differs", {"what": ", ".join(trial.strange)}) if trial.strange else None
 
 
 def _answers_missing(trial: Trial) -> Reason | None:
@@ -254,7 +394,10 @@ def _worse_than_trivial(trial: Trial) -> Reason | None:
 
 
 def _slice_worse(trial: Trial) -> Reason | None:
-    """The slice hit hardest, if the challenger is far worse there, beyond chance over all slices (Bonferroni)."""
+    """The slice hit hardest, if the challenger is far worse there, beyond chance over all slices (Bonferroni).
+
+    Tested is what the slice adds to the loss of each block: that of rows outside of it is 0.
+    """
     if trial.champion is None or not trial.slices:
         return None
     worst, hit = 0.0, None
@@ -264,7 +407,7 @@ def _slice_worse(trial: Trial) -> Reason | None:
             continue
         ours, theirs = trial.champion[mask], trial.challenger[mask]
         excess = float((theirs - ours).mean())
-        spread = Tally().plus(theirs - ours)
+        spread = Tally().plus(blocks(np.where(mask, trial.challenger - trial.champion, 0.0)))
         if excess > max(worst, FAR_WORSE * float(trial.champion.mean())) and (
             spread.low(SANITY_LEVEL / len(trial.slices)) > 0
         ):
@@ -277,7 +420,7 @@ def _slice_worse(trial: Trial) -> Reason | None:
 
 
 def _calibration_worse(trial: Trial) -> Reason | None:
-    """Probabilities that are worth less than the champion's, though as many answers are right."""
+    """Probabilities that are worth less than the champion's by a proper score (Brier, Monthly Weather Review 1950)."""
     if trial.scores is None:
         return None
     ours, theirs = trial.scores
@@ -287,7 +430,11 @@ def _calibration_worse(trial: Trial) -> Reason | None:
 
 
 def _forgets(trial: Trial) -> Reason | None:
-    """Regimes of long ago on which the challenger is clearly worse: they may come back."""
+    """Regimes of long ago on which the challenger is clearly worse than whoever answered then: they may come back.
+
+    The losses of then are those of answers given before the labels were known, and the challenger was not trained on
+    these windows either: to compare it with a champion that was would mistake fit for memory.
+    """
     if trial.past is None:
         return None
     ours, theirs = trial.past
@@ -298,6 +445,7 @@ def _forgets(trial: Trial) -> Reason | None:
 
 
 SANITY: dict[str, Callable[[Trial], Reason | None]] = {
+    "schema_differs": _schema_differs,
     "answers_missing": _answers_missing,
     "worse_than_trivial": _worse_than_trivial,
     "slice_worse": _slice_worse,

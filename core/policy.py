@@ -110,7 +110,7 @@ class Policy(_Stored):
     gate_level: float = 0.07
     minimum_gain: float = 0.0
     rollback_level: float = 0.05
-    blocks: tuple[str, ...] = ("answers_missing", "worse_than_trivial", "slice_worse")
+    blocks: tuple[str, ...] = ("schema_differs", "answers_missing", "worse_than_trivial", "slice_worse")
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
@@ -186,7 +186,7 @@ PRESETS: dict[str, Policy] = {
             cool_down=2,
             gate="superiority",
             gate_level=0.05,
-            blocks=("answers_missing", "worse_than_trivial", "slice_worse", "calibration_worse", "forgets"),
+            blocks=("schema_differs", "answers_missing", "worse_than_trivial", "slice_worse", "calibration_worse", "forgets"),
         ),
         Policy(name="eager", price=0.1, growth=1.25, on_performance=True, performance_level=0.01, most_retrains=0.5),
         Policy(name="never", retrains=False, rollback_level=0.0),

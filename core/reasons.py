@@ -109,10 +109,12 @@ SENTENCES: dict[str, str] = {
     " {minimum_gain:.4g} was asked for).",
     "challenger_unproven": "The challenger looks better on {rows} rows (gain {gain:+.4g}); {rows_needed} rows would"
     " settle it.",
+    "too_few_to_compare": "{rows} rows are too few to compare two models on; it is settled with {rows_needed}.",
     "gate_off": "The policy promotes without a gate (gain {gain:+.4g} on {rows} rows).",
     "no_comparison": "There are no labelled rows that neither model was trained on.",
     "worse_than_trivial": "The challenger's loss of {seen:.4g} is no better than always answering the most common"
     " label ({trivial:.4g}).",
+    "schema_differs": "The challenger does not fit the project's schema: {what}.",
     "answers_missing": "The challenger gave no answer for {missing} of {rows} rows.",
     "slice_worse": "Where {slice} ({rows} rows) the challenger is far worse: {challenger:.4g} against {champion:.4g}.",
     "calibration_worse": "The challenger's probabilities are worth less: Brier score {challenger:.4g} against"

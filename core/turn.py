@@ -267,7 +267,7 @@ def challenge(world: World, policy: Policy, memory: Memory, turn: int, *, seed: 
     if policy.gate == "none" or len(bench.windows) < 2:
         return _succeed(bench, scope, None, None, ())
     scope, candidate = _candidate(bench, scope)
-    comparison, reasons, passed = _examine(bench, candidate)
+    comparison, reasons, passed = _examine(bench, candidate, scope)
     if passed:
         return _succeed(bench, scope, candidate, comparison, reasons)
     after = _tried(bench, candidate)
@@ -394,12 +394,12 @@ def training_spans(policy: Policy, windows: list[int], scope: str, changed: int 
     return spans
 
 
-def _examine(bench: _Bench, candidate: int) -> tuple[Comparison | None, tuple[Reason, ...], bool]:
+def _examine(bench: _Bench, candidate: int, scope: str) -> tuple[Comparison | None, tuple[Reason, ...], bool]:
     """The comparison on the held-out window, everything to be said of it, and whether the challenger passed."""
     policy, champion = bench.policy, bench.memory.champion
     if champion and champion.trained_to > span(policy, bench.held)[0]:
         champion = None
-    found = gate.sanity(_trial(bench, champion, candidate))
+    found = gate.sanity(_trial(bench, champion, candidate, scope))
     if champion is None:
         none = (Reason("no_comparison"),) if bench.memory.champion else ()
         return None, (*none, *found), _sane(policy, found)
@@ -446,7 +446,7 @@ def metric(schema: Schema) -> str:
 OLD_WINDOWS = 4
 
 
-def _trial(bench: _Bench, champion: Contender | None, candidate: int) -> gate.Trial:
+def _trial(bench: _Bench, champion: Contender | None, candidate: int, scope: str) -> gate.Trial:
     """What the sanity checks look at, on the labelled rows of the held-out window."""
     schema, labels, before = bench.world.schema, bench.labels(bench.held), bench.windows[:-1]
     known = labels.notna().to_numpy()
@@ -456,20 +456,49 @@ def _trial(bench: _Bench, champion: Contender | None, candidate: int) -> gate.Tr
         challenger=row_losses(theirs, labels, schema),
         trivial=row_losses(trivial, labels[known], schema),
         missing=int(pd.isna(theirs.labels).sum()),
+        strange=_strange(bench.world.reference(candidate), theirs, schema),
     )
     if champion is None:
         return trial
-    old = before[: len(before) // 2 : max(1, len(before) // (2 * OLD_WINDOWS))][:OLD_WINDOWS]
-    past = [
-        np.concatenate([bench.blocks(version, at) for at in old]) for version in (champion.version, candidate) if old
-    ]
     return replace(
         trial,
         champion=bench.losses(champion.version, bench.held),
         scores=_brier_scores(bench.answers(champion.version, bench.held), theirs, labels, schema),
-        past=(past[0], past[1]) if past else None,
+        past=_past(bench, candidate, bench.spans(before, scope)),
         slices=slices(bench.world.rows(*span(bench.policy, bench.held))[known], schema),
     )
+
+
+def _strange(reference: drift.Reference, said: Answers, schema: Schema) -> tuple[str, ...]:
+    """What a version expects or answers that the schema does not know, by name."""
+    expected = {(feature.name, feature.kind) for feature in reference.features if feature.name not in drift.ANSWERS}
+    known = {(column.name, column.kind) for column in schema.features}
+    features = {name for name, _ in expected ^ known}
+    answers = set() if schema.task is Task.REGRESSION else set(said.labels[pd.notna(said.labels)]) - {*schema.classes}
+    return (*sorted(features), *sorted(map(str, answers)))
+
+
+def _past(bench: _Bench, candidate: int, trained: list[Span]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Block losses of what was answered then, and of the candidate, on windows of long ago that it was not trained on;
+    None where there are none.
+    """
+    old = [window for window in bench.windows[: len(bench.windows) // 2] if _unseen(bench, window, trained)]
+    if not old:
+        return None
+    chosen = old[:: -(-len(old) // OLD_WINDOWS)]
+    then = [
+        gate.blocks(row_losses(bench.world.answers(*span(bench.policy, at)), bench.labels(at), bench.world.schema))
+        for at in chosen
+    ]
+    return np.concatenate(then), np.concatenate([bench.blocks(candidate, at) for at in chosen])
+
+
+def _unseen(bench: _Bench, window: int, trained: list[Span]) -> bool:
+    """Is the window outside of these spans, and were all its labelled rows answered when they came?"""
+    at = span(bench.policy, window)
+    if any(first < at[1] and at[0] < last for first, last in trained):
+        return False
+    return not pd.isna(bench.world.answers(*at).labels[bench.labels(window).notna().to_numpy()]).any()
 
 
 def _trivial(labels: "pd.Series[Any]", rows: int, schema: Schema) -> Answers:
