@@ -4,7 +4,9 @@ Series colours follow the theme's order: 1 champion / current, 2 challenger / at
 is drawn in MUTED, which keeps 3:1 contrast on light and dark.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,9 @@ import plotly.graph_objects as go
 
 MUTED = "#7C889B"
 CHAMPION, CHALLENGER, REFERENCE = "#5873E8", "#E8702C", MUTED  # readable on light and dark
+
+
+CHAMPION, CHALLENGER, REFERENCE = "#5873E8", "#E06A14", MUTED  # readable on light and dark
 BAND = "rgba(124, 136, 155, 0.20)"
 # Calm below the limit, amber to rust above it: score divided by its limit, never a continuous rainbow.
 HEAT = [[0.0, "#ECEEF2"], [0.499, "#DDE1E8"], [0.5, "#FBD9A5"], [0.65, "#F6A94B"], [0.8, "#DF7414"], [1.0, "#8F3606"]]
@@ -205,6 +210,161 @@ def label_arrival(scores: pd.DataFrame) -> go.Figure:
     figure = go.Figure(go.Bar(x=shares.index, y=shares.to_numpy(), name="labels in", marker={"color": MUTED}))
     figure.update_yaxes(range=[0, 1], tickformat=".0%")
     return _plain(figure, height=150, x_title="window")
+
+
+# ---- a decision ----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Bullet:
+    """A bar that is measured against its limit; ``text`` says both in words. ``tone`` is a key of `TONES`."""
+
+    label: str
+    seen: float
+    needed: float
+    text: str
+    tone: str
+
+
+TONES = {"attention": CHALLENGER, "calm": CHAMPION, "muted": MUTED}
+LONGEST_BULLET = 1.6  # times the limit; a longer bar is cut there and its text says how far it went
+
+
+def bullets(rows: Sequence[Bullet], *, limit: str) -> go.Figure:
+    """What triggered it? Each bar is what was seen over its limit, which is one line for all, called ``limit``."""
+    rows = list(reversed(rows))  # Plotly counts from below
+    labels, lengths = _apart(row.label for row in rows), [_of_limit(row) for row in rows]
+    figure = go.Figure(
+        go.Bar(
+            y=labels, x=lengths, orientation="h", width=0.42, marker={"color": [TONES[row.tone] for row in rows]},
+            hovertext=[row.text for row in rows], hovertemplate="%{y}: %{hovertext}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.add_vline(x=1, line={"color": MUTED, "width": 1.5, "dash": "dash"})
+    # Right of the bar and of the limit, so that neither runs through it.
+    _write(figure, labels, [max(length, 1.0) for length in lengths], [row.text for row in rows])
+    figure.update_xaxes(range=[0, LONGEST_BULLET * 1.75], tickvals=[0, 1], ticktext=["0", limit], fixedrange=True)
+    return _rows(figure, len(rows))
+
+
+def _write(
+    figure: go.Figure, labels: list[str], right_of: Sequence[float] | Sequence[datetime], texts: Sequence[str]
+) -> None:
+    """A text in each row, to the right of a place in it."""
+    figure.add_scatter(
+        x=list(right_of), y=labels, text=[f" {text}" for text in texts], mode="text", textposition="middle right",
+        cliponaxis=False, hoverinfo="skip",
+    )  # fmt: skip
+
+
+def _of_limit(row: Bullet) -> float:
+    if row.needed <= 0:
+        return LONGEST_BULLET if row.tone == "attention" else 0.0
+    return float(min(max(row.seen / row.needed, 0.0), LONGEST_BULLET))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One row of a forest plot: the challenger's gain with its interval (infinite ends are left out)."""
+
+    label: str
+    gain: float
+    low: float
+    high: float
+
+
+def forest(
+    rows: Sequence[Gain], texts: Sequence[str], *, needed: float = 0.0, needed_label: str = "", x_title: str = ""
+) -> go.Figure:
+    """Is the challenger better, and for whom? Gains with intervals; right of the line at 0 it is better.
+
+    The first row is the whole, drawn larger. ``texts`` are written behind the rows. ``needed`` is the gain that was asked for, if any.
+    """
+    order = list(reversed(rows))
+    labels = _apart(row.label for row in order)
+    ends = [
+        (row.low, row.high) if abs(row.low) < 1e9 and abs(row.high) < 1e9 else (row.gain, row.gain) for row in order
+    ]
+    whole = [index == len(order) - 1 for index in range(len(order))]
+    figure = go.Figure(
+        go.Scatter(
+            x=[row.gain for row in order], y=labels, mode="markers",
+            marker={"size": [11 if first else 8 for first in whole], "color": CHALLENGER,
+                    "symbol": ["diamond" if first else "circle" for first in whole]},
+            error_x={"type": "data", "symmetric": False, "color": CHALLENGER, "thickness": 2, "width": 0,
+                     "array": [high - row.gain for row, (_, high) in zip(order, ends, strict=True)],
+                     "arrayminus": [row.gain - low for row, (low, _) in zip(order, ends, strict=True)]},
+            customdata=ends,
+            hovertemplate="%{y}: %{x:+.4f} (%{customdata[0]:+.4f} – %{customdata[1]:+.4f})<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.add_vline(x=0, line={"color": MUTED, "width": 1.5})
+    _write(figure, labels, [max(row.gain, high) for row, (_, high) in zip(order, ends, strict=True)], texts[::-1])
+    least, most = min(0.0, *(low for low, _ in ends)), max(0.0, needed, *(high for _, high in ends))
+    room = (most - least or 1.0) / 20
+    figure.update_xaxes(range=[least - room, most + 5 * room])
+    if needed:
+        figure.add_vline(
+            x=needed, line={"color": MUTED, "width": 1.5, "dash": "dash"}, annotation_text=needed_label,
+            annotation_position="top",
+        )  # fmt: skip
+    return _rows(figure, len(rows), x_title=x_title, pitch=34)
+
+
+@dataclass(frozen=True)
+class Span:
+    """One row of a timeline; without an ``end`` it is a moment. ``tone`` is a key of `TONES`."""
+
+    label: str
+    start: datetime
+    end: datetime | None
+    text: str
+    tone: str
+
+
+def timeline(rows: Sequence[Span], *, at: datetime | None = None) -> go.Figure:
+    """How did it go, or who answered when? Bars over time, the first row on top; ``at`` is a moment to point out.
+
+    Rows of one label share a line. What is too short to be seen is drawn as a thin mark.
+    """
+    figure = go.Figure()
+    earliest, latest = min(row.start for row in rows), max(row.end or row.start for row in rows)
+    shortest = (latest - earliest).total_seconds() * 1000 / 150 or 1000.0
+    for tone, color in TONES.items():
+        mine = [row for row in rows if row.tone == tone]
+        widths = [((row.end or row.start) - row.start).total_seconds() * 1000 for row in mine]
+        figure.add_bar(
+            base=[row.start for row in mine], x=[max(width, shortest) for width in widths],
+            y=[row.label for row in mine], orientation="h", width=0.5, marker={"color": color},
+            hovertext=[row.text for row in mine], hovertemplate="%{y}: %{hovertext}<extra></extra>",
+        )  # fmt: skip
+    least = timedelta(milliseconds=shortest)
+    _write(figure, [row.label for row in rows], [max(row.end or row.start, row.start + least) for row in rows],
+           [row.text for row in rows])  # fmt: skip
+    if at is not None:
+        figure.add_vline(x=at, line={"color": MUTED, "width": 1.5, "dash": "dash"})
+    labels = list(dict.fromkeys(row.label for row in rows))
+    room = (latest - earliest) * 0.18
+    figure.update_layout(barmode="overlay")
+    figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1])
+    figure.update_xaxes(type="date", range=[earliest, latest + room], nticks=5)
+    return _rows(figure, len(labels))
+
+
+def _rows(figure: go.Figure, count: int, *, x_title: str = "", pitch: int = 30) -> go.Figure:
+    """The look of a chart that has a line of text for each row."""
+    _plain(figure, height=70 + pitch * max(count, 1), x_title=x_title)
+    figure.update_layout(showlegend=False, hovermode="closest", margin={"l": 8, "r": 8, "t": 16, "b": 8})
+    figure.update_yaxes(showgrid=False, ticks="", nticks=None, tickmode="linear", dtick=1)
+    return figure
+
+
+def _apart(labels: Iterable[str]) -> list[str]:
+    """The labels, made different where two are the same: Plotly would draw them on one line."""
+    seen: dict[str, int] = {}
+    out = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        out.append(label + "\u200b" * (seen[label] - 1))
+    return out
 
 
 def as_dict(figure: go.Figure) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from core.records import Comparison, Reason
+from core.records import Comparison, Reason, SliceGain
 
 BLOCK_ROWS = 20  # at least so many rows make a block
 MOST_BLOCKS = 20  # in a window
@@ -457,3 +457,28 @@ SANITY: dict[str, Callable[[Trial], Reason | None]] = {
 def sanity(trial: Trial) -> tuple[Reason, ...]:
     """What is wrong with the challenger, besides its mean loss; each reason's code is a key of `SANITY`."""
     return tuple(reason for check in SANITY.values() if (reason := check(trial)))
+
+
+# ---- for whom ----------------------------------------------------------------------------------
+SLICE_LEVEL = 0.05
+
+
+def by_slice(trial: Trial) -> tuple[SliceGain, ...]:
+    """The challenger's gain in each slice that has enough rows, in the order of ``trial.slices``.
+
+    The two-sided intervals hold for all slices at once with 95 % (Bonferroni): one looks for the worst of them. Slices
+    of fewer than `FEWEST_BLOCKS` blocks, and those that are all the rows, are left out.
+    """
+    if trial.champion is None:
+        return ()
+    gains = trial.champion - trial.challenger
+    enough = FEWEST_BLOCKS * BLOCK_ROWS
+    masks = {name: mask for name, mask in (trial.slices or {}).items() if enough <= mask.sum() < len(mask)}
+    level = SLICE_LEVEL / (2 * max(len(masks), 1))
+    found = []
+    for name, mask in masks.items():
+        tally = Tally().plus(blocks(gains[mask]))
+        ends = (tally.low(level), tally.mean, -tally.turned().low(level))
+        low, gain, high = (round(end, 9) for end in ends)
+        found.append(SliceGain(name, int(mask.sum()), gain, low, high))
+    return tuple(found)

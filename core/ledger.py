@@ -1,14 +1,14 @@
 """The ledger read again: is a stored decision what judgement says today of what was seen then?
 
 A check is judged from what is stored with it: the policy of its version, the evidence, the memory before. What came of a
-challenge is judged from the block losses in its comparison (`core.gate`); its sanity findings rest on rows and models and
-are taken as they were found. A decision names the logic that made it (`core.policy.LOGIC`), so that a difference can be
+challenge is judged from the block losses in its comparison (`core.gate`); its sanity findings and its slices rest on rows and models
+and are taken as they were found. A decision names the logic that made it (`core.policy.LOGIC`), so that a difference can be
 told apart: under the same logic it is a fault, under an older one a release that decides otherwise on purpose.
 """
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from core.context import Context
@@ -104,6 +104,7 @@ def _challenge(entry: Entry, policy: Policy) -> tuple[Tree, Tree, int]:
     kept = entry.comparison
     found = tuple(reason for reason in entry.reasons if reason.code in SANITY)
     again = ruling(policy, *kept.losses, metric=kept.metric, rows=kept.rows, found=found)
+    again = replace(again, slices=kept.slices, versions=kept.versions)
     promoted = again.verdict == "promote" and policy.approval is Approval.AUTOMATIC
     action = Action.PROMOTE if promoted else Action.HOLD
     return (

@@ -73,17 +73,20 @@ class Bench:
     memory: Memory
     world: StoreWorld
     now: datetime
+    run: int | None = None  # of the job it is part of
 
 
 # ---- the cycle -----------------------------------------------------------------------------------
-def run_cycle(ctx: Context, project: Project, now: datetime, progress: Progress = ignore) -> str:
+def run_cycle(
+    ctx: Context, project: Project, now: datetime, progress: Progress = ignore, *, run: int | None = None
+) -> str:
     """One cycle of the project: every window that has filled up is judged, in order. Returns what happened."""
     with _alone(ctx, project, wait_seconds=0.0), worker_process() as hand:
         ctx.log.flush()
-        bench = _bench(ctx, project, now, hand, progress)
+        bench = _bench(ctx, project, now, hand, progress, run)
         told = [_carry_out(bench, owed, progress)] if (owed := _owed(bench)) else []
         told += _judge(bench, progress)
-        bench = _bench(ctx, project, now, hand, progress)
+        bench = _bench(ctx, project, now, hand, progress, run)
         _measure(bench)
         monitoring.guess(bench.world, bench.policy, now)
         return " ".join(told) or _wait(bench)
@@ -96,7 +99,7 @@ def _judge(bench: Bench, progress: Progress) -> list[str]:
     while bench.memory.next_window < full and len(told) < MOST_TURNS:
         progress(f"judging window {bench.memory.next_window} of {full - 1}")
         told.append(_turn(bench, progress))
-        bench = _bench(bench.ctx, bench.project, bench.now, bench.world.hand, progress)
+        bench = _bench(bench.ctx, bench.project, bench.now, bench.world.hand, progress, bench.run)
     return told
 
 
@@ -158,7 +161,7 @@ def _carry_out(bench: Bench, asked: Entry, progress: Progress) -> str:
     except ContinualError as error:
         failed = Entry(
             bench.project.id, bench.now, Action.FAIL, asked.actor, (Reason("training_failed", {"why": str(error)}),),
-            bench.policy_version, number, cause=asked.id,
+            bench.policy_version, number, run=bench.run, cause=asked.id,
         )  # fmt: skip
         with bench.ctx.database.write() as con:
             _tell(con, bench, failed, decisions.insert(con, failed))
@@ -166,7 +169,7 @@ def _carry_out(bench: Bench, asked: Entry, progress: Progress) -> str:
     entry = Entry(
         bench.project.id, bench.now, tried.action, asked.actor, tried.reasons, bench.policy_version, number,
         memory_before=bench.memory.to_json(), memory_after=tried.memory.to_json(), comparison=tried.comparison,
-        version=tried.version, cause=asked.id,
+        version=tried.version, run=bench.run, cause=asked.id,
     )  # fmt: skip
     with bench.ctx.database.write() as con:
         made = decisions.insert(con, entry)
@@ -180,7 +183,7 @@ def _wait(bench: Bench) -> str:
     """Write down that this check found no full window to judge."""
     seen = bench.world.rows_count() - bench.memory.next_window * bench.policy.window_rows
     reason = Reason("window_filling", {"seen": seen, "needed": bench.policy.window_rows})
-    entry = Entry(bench.project.id, bench.now, Action.WAIT, SYSTEM.name, (reason,), bench.policy_version)
+    entry = Entry(bench.project.id, bench.now, Action.WAIT, SYSTEM.name, (reason,), bench.policy_version, run=bench.run)
     with bench.ctx.database.write() as con:
         decisions.insert(con, entry)
     return _sentence(entry)
@@ -231,6 +234,7 @@ def retrain(
     now: datetime,
     progress: Progress = ignore,
     estimator: str | None = None,
+    run: int | None = None,
 ) -> str:
     """Train a challenger because a person asked; it is compared and promoted or held like any other.
 
@@ -239,8 +243,8 @@ def retrain(
     auth.require(ctx, user, Role.OPERATOR)
     with _alone(ctx, project, wait_seconds=ctx.settings.fit_seconds), worker_process() as hand:
         ctx.log.flush()
-        _judge(_bench(ctx, project, now, hand, progress), progress)
-        bench = _bench(ctx, project, now, hand, progress)
+        _judge(_bench(ctx, project, now, hand, progress, run), progress)
+        bench = _bench(ctx, project, now, hand, progress, run)
         if estimator is not None:
             bench = replace(bench, policy=replace(bench.policy, estimator=estimator))
         if not bench.memory.labelled:
@@ -275,6 +279,26 @@ def roll_back(ctx: Context, user: User, project: Project, *, reason: str, now: d
     _change(ctx, user, project, reigns[1].version, Action.ROLL_BACK, "rolled_back_by_hand", reason, now)
 
 
+def decline(ctx: Context, user: User, project: Project, *, reason: str, now: datetime) -> None:
+    """Drop the challenger that waits for a person. Raises Conflict when none waits, InvalidInput (no reason)."""
+    auth.require(ctx, user, Role.OPERATOR)
+    if not reason.strip():
+        raise InvalidInput("A reason is missing: say in a few words why, it is kept in the ledger")
+    with _alone(ctx, project, wait_seconds=LOCK_SECONDS):
+        bench = _bench(ctx, project, now, Worker())  # nothing is fitted, so none is started
+        challenger = bench.memory.challenger
+        if challenger is None or not bench.memory.awaiting:
+            raise Conflict(f"No challenger of project {project.name!r} waits for approval")
+        after = replace(bench.memory, challenger=None, awaiting=False)
+        params = {"user": user.display or user.name, "why": reason.strip(), "version": challenger.version}
+        entry = Entry(
+            project.id, now, Action.HOLD, user.name, (Reason("declined_by_hand", params),), bench.policy_version,
+            memory_before=bench.memory.to_json(), memory_after=after.to_json(), version=challenger.version,
+        )  # fmt: skip
+        with ctx.database.write() as con:
+            _tell(con, bench, entry, decisions.insert(con, entry))
+
+
 def _change(
     ctx: Context, user: User, project: Project, version: int, action: Action, code: str, why: str, now: datetime
 ) -> None:
@@ -307,12 +331,14 @@ def _contender(bench: Bench, model: ModelVersion) -> Contender:
 
 
 # ---- the parts -----------------------------------------------------------------------------------
-def _bench(ctx: Context, project: Project, now: datetime, hand: Worker, progress: Progress = ignore) -> Bench:
+def _bench(
+    ctx: Context, project: Project, now: datetime, hand: Worker, progress: Progress = ignore, run: int | None = None
+) -> Bench:
     version, policy = projects.policy(ctx, project.id)
     with ctx.database.read() as con:
         kept = decisions.memory(con, project.id)
     memory = Memory.from_json(kept) if kept else Memory()
-    return Bench(ctx, project, version, policy, memory, StoreWorld(ctx, project, now, progress, hand), now)
+    return Bench(ctx, project, version, policy, memory, StoreWorld(ctx, project, now, progress, hand), now, run)
 
 
 @contextmanager
@@ -331,7 +357,7 @@ def _entry(bench: Bench, decision: Decision, *, window: int, evidence: Evidence 
     return Entry(
         bench.project.id, bench.now, decision.action, SYSTEM.name, decision.reasons, bench.policy_version, window,
         decision.nearest_flip, evidence.to_json() if evidence else None, bench.memory.to_json(), after.to_json(),
-        None, decision.version,
+        None, decision.version, bench.run,
     )  # fmt: skip
 
 

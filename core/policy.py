@@ -351,6 +351,19 @@ def decide(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
     return next(outcome for step in STEPS if (outcome := step(policy, evidence, noted)))
 
 
+def votes(policy: Policy, evidence: Evidence, memory: Memory) -> tuple[Memory, tuple[Signal, ...]]:
+    """How the champion stands, every trigger's vote, fired or not, and the memory they were cast on: for the pages.
+
+    Takes what `decide` takes. The champion's health comes first, also where it is told and not voted on; there are no
+    votes without a champion.
+    """
+    noted = _note(policy, evidence, memory)
+    if noted.champion is None:
+        return noted, ()
+    looks = (_health, *(trigger for trigger in TRIGGERS if trigger is not _performance))
+    return noted, tuple(signal for look in looks if (signal := look(policy, evidence, noted)))
+
+
 def _first_model(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | None:
     """Without a champion: wait for the warm-up, then train."""
     if memory.champion:

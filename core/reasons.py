@@ -1,7 +1,11 @@
 """Reasons as sentences. A reason is stored as a code with parameters (`records.Reason`) and put into words here."""
 
+import re
+
 from core.records import Reason
 from core.words import say
+
+_PLACE = re.compile(r"\{[^}]*\}")
 
 SENTENCES: dict[str, str] = {
     # waiting
@@ -21,6 +25,7 @@ SENTENCES: dict[str, str] = {
     "asked_by_hand": "{user} asked for it: {why}",
     "promoted_by_hand": "{user} made version {version} the champion: {why}",
     "rolled_back_by_hand": "{user} went back to version {version}: {why}",
+    "declined_by_hand": "{user} declined version {version}: {why}",
     "owed": "It was decided before and could not be carried out.",
     # why nothing is done
     "healthy": "The {metric} in window {window} is {seen:.4g}, within the {limit:.4g} that chance explains.",
@@ -176,3 +181,13 @@ def sentence(reason: Reason, language: str = "en") -> str:
     except (KeyError, ValueError, TypeError):
         listed = ", ".join(f"{name} {value}" for name, value in reason.params.items())
         return f"{reason.code.replace('_', ' ')}{': ' if listed else ''}{listed}"
+
+
+def codes_with(word: str, language: str = "en") -> tuple[str, ...]:
+    """The codes whose sentence holds this word, in the reader's language; for a search of the ledger.
+
+    >>> codes_with("staleness")
+    ('stale', 'fresh', 'flip_stale', 'flip_fresh')
+    """
+    wanted = word.lower()
+    return tuple(code for code, text in SENTENCES.items() if wanted in _PLACE.sub(" ", say(text, language)).lower())

@@ -159,12 +159,24 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class SliceGain:
+    """The gain on some of the compared rows: those where ``name`` holds ("age <= 31", "region = EU")."""
+
+    name: str
+    rows: int
+    gain: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Champion and challenger on the same labelled rows, which neither was trained on.
 
     ``gain`` is champion loss minus challenger loss (positive: the challenger is better) with its interval. ``losses``
     are the block mean losses of champion and challenger that all of it follows from (empty in old ledgers), ``logic``
-    is that of the release that judged them (`core.policy.LOGIC`; 0: it did not say).
+    is that of the release that judged them (`core.policy.LOGIC`; 0: it did not say). ``slices`` says the same for parts
+    of the rows (`core.gate.by_slice`). ``versions`` are the champion's and the challenger's.
     """
 
     champion: float
@@ -179,6 +191,8 @@ class Comparison:
     rows_needed: int | None = None
     losses: tuple[tuple[float, ...], ...] = ()
     logic: int = 0
+    slices: tuple[SliceGain, ...] = ()
+    versions: tuple[int, int] | None = None
 
 
 # ---- what happened -----------------------------------------------------------------------------

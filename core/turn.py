@@ -399,7 +399,8 @@ def _examine(bench: _Bench, candidate: int, scope: str) -> tuple[Comparison | No
     policy, champion = bench.policy, bench.memory.champion
     if champion and champion.trained_to > span(policy, bench.held)[0]:
         champion = None
-    found = gate.sanity(_trial(bench, champion, candidate, scope))
+    trial = _trial(bench, champion, candidate, scope)
+    found = gate.sanity(trial)
     if champion is None:
         none = (Reason("no_comparison"),) if bench.memory.champion else ()
         return None, (*none, *found), _sane(policy, found)
@@ -411,6 +412,7 @@ def _examine(bench: _Bench, candidate: int, scope: str) -> tuple[Comparison | No
         rows=int(bench.labels(bench.held).notna().sum()),
         found=found,
     )
+    comparison = replace(comparison, slices=gate.by_slice(trial), versions=(champion.version, candidate))
     told = found if _sane(policy, found) else ()
     return comparison, (*comparison.reasons, *told), comparison.verdict == "promote"
 

@@ -8,7 +8,7 @@ from jobs.job import Job, Run
 
 
 def run(ctx: Context, run: Run) -> str:
-    return loop.run_cycle(ctx, run.of, run.now(), run.progress)
+    return loop.run_cycle(ctx, run.of, run.now(), run.progress, run=run.id)
 
 
 JOB = Job(

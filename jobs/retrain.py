@@ -8,8 +8,9 @@ from jobs.job import Job, Run
 def run(ctx: Context, run: Run) -> str:
     chosen = {name: run.arguments[name] for name in ("estimator",) if run.arguments.get(name)}
     return loop.retrain(
-        ctx, run.user, run.of, reason=run.arguments.get("reason", ""), now=run.now(), progress=run.progress, **chosen
-    )
+        ctx, run.user, run.of, reason=run.arguments.get("reason", ""), now=run.now(), progress=run.progress,
+        run=run.id, **chosen,
+    )  # fmt: skip
 
 
 JOB = Job("retrain", "Retrain now", run, per_project=True, lane="judgement", at_once=1)

@@ -1,95 +1,110 @@
-"""Every check and every act, with its reasons: the ledger, and one decision in detail (`?id=`)."""
+"""Every check and every act with its reasons: the ledger, one decision (`?id=`), and who answered when (`?view=`)."""
 
-import json
-from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 
-import pandas as pd
 import streamlit as st
 
 from core import reasons
-from core.errors import ContinualError
-from core.ledger import replay_decision, replayable
-from core.records import Action, Role
+from core.records import SYSTEM, Action, Project, Role
 from core.store import decisions
+from core.words import mark
 from pages import ui
+from pages.parts import as_of, decision_detail
 
-PAGE = 40
+PAGE = 20
+PERIODS = {"day": (mark("24 hours"), 1), "week": (mark("7 days"), 7), "month": (mark("30 days"), 30)}
+VIEWS = {"ledger": mark("Decisions"), "as-of": mark("Who answered when?")}
+TOLD = tuple(action for action in Action if action not in (Action.WAIT, Action.NOTHING))
+MOST_WORDS = 8
 
 
-def ledger(project) -> None:  # type: ignore[no-untyped-def]
-    ui.page_head("Decisions")
-    everything = st.toggle("Show checks that found nothing to do", key="everything")
-    actions = () if everything else tuple(a for a in Action if a not in (Action.WAIT, Action.NOTHING))
-    before = st.session_state.get("before")
+def ledger(project: Project) -> None:
+    actions, since, words = filters()
     with ui.ctx().database.read() as con:
-        entries = decisions.latest(con, project.id, actions=actions, limit=PAGE, before=before)
-    if not entries:
-        st.info("No decision of this kind yet. Every check writes one; turn the switch on to see the quiet ones too.")
-        return
-    for entry in entries:
-        with st.container(border=True):
-            ui.entry(entry, detail=True)
-    older, newest = st.columns(2)
-    if len(entries) == PAGE and older.button("Older", icon=":material/arrow_downward:"):
-        st.session_state["before"] = entries[-1].id
-        st.rerun()
-    if before and newest.button("Newest", icon=":material/arrow_upward:"):
-        st.session_state["before"] = None
-        st.rerun()
-
-
-def detail(decision: int) -> None:
-    with ui.ctx().database.read() as con:
-        entry = decisions.get(con, decision)
-        following = decisions.following(con, decision)
-    if entry is None:
-        st.error(f"There is no decision {decision}.")
-        ui.link("decisions", "All decisions")
-        return
-    ui.page_head(f"Decision {entry.id}")
-    ui.verdict(*ui.LOOK[entry.action], " ".join(reasons.sentence(reason) for reason in entry.reasons))
-    st.caption(
-        f"{ui.when(entry.decided_at)} · window {entry.window_number} · policy version {entry.policy_version} · by {ui.md(entry.actor)}"
-    )
-    if entry.nearest_flip:
-        with ui.card(st, "What would have changed it?"):
-            st.markdown(reasons.sentence(entry.nearest_flip))
-    if entry.comparison:
-        with ui.card(st, "Champion against challenger", "The same rows, which neither was trained on"):
-            st.dataframe(
-                pd.DataFrame([asdict(entry.comparison)]).drop(columns=["reasons", "losses", "logic"]), hide_index=True
+        total = decisions.search(con, project.id, actions=actions, since=since, words=words, limit=0)[1]
+        pages = max(1, -(-total // PAGE))
+        asked = st.query_params.get("page", "1")
+        page = min(max(int(asked) if asked.isdigit() else 1, 1), pages)
+        entries, _ = decisions.search(
+            con, project.id, actions=actions, since=since, words=words, limit=PAGE, offset=(page - 1) * PAGE
+        )
+        anything = bool(total or decisions.latest(con, project.id, limit=1))
+    if not anything:
+        st.info(
+            ui._(
+                "No decision yet. The first check writes one: it runs by itself, or at once with Check now on Overview."
             )
-            for reason in entry.comparison.reasons:
-                st.markdown(f"- {reasons.sentence(reason)}")
-    if following:
-        with ui.card(st, "What followed"):
-            for step in following:
-                ui.entry(step, detail=True)
-    if replayable(entry):
-        with ui.card(st, "Replay", "What was stored, judged again by the same policy"):
-            if st.button("Replay this decision", icon=":material/replay:"):
-                try:
-                    again = replay_decision(ui.ctx(), decision)
-                    if again.same:
-                        st.success("The verdict is identical, and so is every number.")
-                    else:
-                        st.error("The verdict differs." if again.faulty else "A newer release judges this otherwise.")
-                        found = pd.DataFrame([asdict(found) for found in again.differences]).astype(str)
-                        st.dataframe(found, hide_index=True)
-                except ContinualError as error:
-                    st.error(str(error))
-            if entry.evidence:
-                with st.expander("Evidence as stored"):
-                    st.json(json.loads(entry.evidence), expanded=1)
+        )
+        return
+    if not entries:
+        st.info(ui._("No decision fits these filters. Take one away, or choose quiet checks too: Waiting and Healthy."))
+        return
+    st.caption(ui._("{total} decisions, the newest first", total=total))
+    with st.container(border=True, gap="small"):
+        for entry in entries:
+            line(entry)
+    if pages > 1:
+        st.session_state["page"] = page
+        st.pagination(pages, key="page", on_change=_turn, width="stretch")
+
+
+def _turn() -> None:
+    st.query_params["page"] = str(st.session_state["page"])
+
+
+def filters() -> tuple[tuple[Action, ...], datetime | None, tuple[tuple[str, tuple[str, ...]], ...]]:
+    """What the address asks for: actions, the earliest time, and the words with the reasons they stand in."""
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    text = row.text_input(
+        ui._("Search"), key="q", bind="query-params", type="search", max_chars=100, width=280,
+        placeholder=ui._("a word, #12, v3, a name"), on_change=_first_page,
+    )  # fmt: skip
+    period = row.segmented_control(
+        ui._("Period"), list(PERIODS), format_func=lambda name: ui._(PERIODS[name][0]),
+        help=ui._("Choose none to see all the time there is."), **ui.in_url("period", PERIODS),
+    )  # fmt: skip
+    names = [str(action) for action in Action]
+    chosen = row.pills(
+        ui._("Actions"), names, selection_mode="multi", format_func=lambda name: ui._(ui.LOOK[Action(name)][2]),
+        help=ui._("Choose none to see all but the quiet checks."), **ui.in_url("action", names, many=True),
+    )  # fmt: skip
+    since = datetime.now(UTC) - timedelta(days=PERIODS[period][1]) if period else None
+    words = tuple((word, reasons.codes_with(word, ui.language())) for word in (text or "").split()[:MOST_WORDS])
+    return tuple(Action(name) for name in chosen) or (() if words else TOLD), since, words
+
+
+def _first_page() -> None:
+    st.query_params.pop("page", None)
+
+
+def line(entry: decisions.Entry) -> None:
+    """A decision as a sentence, linked to its detail."""
+    words, way = st.columns([9, 1], gap="small", vertical_alignment="center")
+    color, icon, word = ui.LOOK[entry.action]
+    version = f" v{entry.version}" if entry.version else ""
+    by = "" if entry.actor == SYSTEM.name else f" · {ui.md(entry.actor)}"
+    said = " ".join(ui.md(ui.sentence(reason)) for reason in entry.reasons)
+    words.markdown(
+        f":{color}-badge[:material/{icon}: {ui._(word)}{version}] :gray[:small[{ui.ago(entry.decided_at)}{by}]]  \n{said}"
+    )
+    with way:
+        ui.link(
+            "decisions", f"#{entry.id}", ":material/chevron_right:", {"id": str(entry.id), "project": entry.project}
+        )
 
 
 user = ui.require(Role.VIEWER)
-asked = st.query_params.get("id", "")
 project = ui.project()
+asked = st.query_params.get("id", "")
 if asked.isdigit():
-    detail(int(asked))
+    decision_detail.show(user, int(asked[:18]))
 elif project is None:
-    ui.page_head("Decisions")
+    ui.page_head(ui._("Decisions"))
     ui.no_project()
 else:
-    ledger(project)
+    actions = ui.page_head(ui._("Decisions"), ui._("What was done, and why"))
+    view = actions.segmented_control(
+        ui._("View"), list(VIEWS), format_func=lambda name: ui._(VIEWS[name]), label_visibility="collapsed",
+        required=True, **ui.in_url("view", VIEWS, default="ledger"),
+    )  # fmt: skip
+    as_of.show(project) if view == "as-of" else ledger(project)

@@ -1,119 +1,287 @@
-"""Which model answers, which ones could, and the ways to change that."""
+"""Which model answers, which ones could, where each comes from, and the ways to change that."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import streamlit as st
 
-from core import loop, performance, runs
+from core import limits, loop, performance, runs, words
 from core.estimators import ESTIMATORS
-from core.records import ModelVersion, Project, Role, User
-from core.store import models
+from core.policy import Memory
+from core.records import Action, ModelVersion, Outcome, Project, Role, User
+from core.store import decisions, models
+from core.store.models import Reign
+from core.words import mark
 from pages import ui
+from pages.parts import succession
+
+ACTS = ("cycle", "retrain")  # the jobs that judge or train
+JOBS = {"cycle": mark("Check"), "retrain": mark("Retrain")}
+FRESH = timedelta(minutes=10)  # so long the outcome of a run is shown
+CHOICE = "policy's choice"
 
 
-def champion_card(parent, project: Project, model: ModelVersion | None, reign) -> None:  # type: ignore[no-untyped-def]
-    with ui.card(parent, "Who answers?"):
-        if model is None:
-            st.info("Nobody yet. Train a first model: with enough labelled rows it becomes the champion.")
+# ---- what runs -----------------------------------------------------------------------------------
+@st.fragment(run_every="2s")
+def under_way(user: User, project_id: str) -> None:
+    """The runs of this project that wait or work, whoever asked for them and from whichever page; then what came of it."""
+    now = datetime.now(UTC)
+    working = [run for run in runs.active(ui.ctx(), project_id) if run.job in ACTS]
+    seen = st.session_state.get("under_way")
+    st.session_state["under_way"] = [run.id for run in working]
+    if seen and seen != st.session_state["under_way"]:
+        st.rerun()  # a run has ended: the cards show what came of it
+    for run in working:
+        row = st.container(border=True, horizontal=True, vertical_alignment="center")
+        since = run.started_at or run.requested_at
+        doing = run.progress or (ui._("at work") if run.started_at else ui._("waits for its turn"))
+        row.markdown(
+            f":material/progress_activity: **{ui._(JOBS[run.job])}** · {ui.md(doing)} · :small["
+            + ui._("{seconds} s so far; it goes on when you leave this page", seconds=int((now - since).total_seconds())) + "]",
+            width="stretch",
+        )  # fmt: skip
+        if run.outcome is Outcome.QUEUED:
+            row.button(ui._("Cancel"), key=f"cancel-{run.id}", on_click=_cancel, args=(user, run.id))
+    if working:
+        return
+    last = runs.history(ui.ctx(), job="retrain", project=project_id, limit=1)
+    if len(last) and pd.notna(last["finished_at"].iloc[0]) and now - last["finished_at"].iloc[0] < FRESH:
+        ended = last.iloc[0]
+        good = ended["outcome"] == Outcome.OK
+        said = f"{ui._('Retrain')}, {ui.ago(ended['finished_at'])}: {ui.md(ended['message'])}"
+        (st.success if good else st.error)(said, icon=":material/check_circle:" if good else ":material/error:")
+
+
+def _cancel(user: User, run: int) -> None:
+    with ui.told():
+        runs.cancel(ui.ctx(), user, run, datetime.now(UTC))
+
+
+# ---- the two cards -------------------------------------------------------------------------------
+def champion_card(parent, project: Project, reign: Reign | None) -> None:  # type: ignore[no-untyped-def]
+    with ui.card(parent, ui._("Who answers?")):
+        standing = succession.standing(project, reign.version) if reign else None
+        if reign is None or standing is None:
+            st.info(ui._("Nobody yet. Train a first model: with enough labelled rows it becomes the champion."))
             return
-        st.markdown(f"**v{model.version}** · {ESTIMATORS[model.estimator].label} · since {ui.when(reign.began_at)}")
-        st.caption(
-            f"Trained on {model.rows:,} rows (positions {model.first:,} to {model.last:,}) in {model.seconds:.1f} s · "
-            f"file SHA-256 {model.sha256[:12]}"
-        )
-        if model.scores:
-            st.dataframe(
-                pd.DataFrame([{"score": performance.label(s.metric), "value": s.value, "low": s.low, "high": s.high,
-                               "rows": s.rows} for s in model.scores]),
-                hide_index=True, height=180,
+        describe(standing)
+        since = words.when(reign.began_at, ui.language())
+        st.caption(ui._("Champion since {when}", when=since))
+        ui.link("decisions", ui._("Why it is champion: decision #{id}", id=reign.decision), ":material/rule:",
+                {"id": str(reign.decision)})  # fmt: skip
+
+
+def challenger_card(parent, user: User, project: Project, memory: Memory) -> None:  # type: ignore[no-untyped-def]
+    with ui.card(parent, ui._("Who could replace it?")):
+        challenger, shadow = memory.challenger, memory.previous
+        if challenger and (standing := succession.standing(project, challenger.version)):
+            describe(standing)
+            if memory.awaiting:
+                st.markdown(f":orange-badge[:material/approval: {ui._('Waits for you')}]")
+                st.caption(ui._("It passed the comparison; your policy leaves the last word to a person."))
+                row = st.container(horizontal=True)
+                if row.button(ui._("Approve"), type="primary", icon=":material/check:", key="approve"):
+                    succession.ask(user, project, challenger.version, back=False)
+                with row.popover(ui._("Decline"), icon=":material/close:"):
+                    decline(user, project, challenger.version)
+            else:
+                st.markdown(f":blue-badge[:material/science: {ui._('On trial')}]")
+        elif shadow and (standing := succession.standing(project, shadow.version)):
+            describe(standing)
+            st.markdown(f":gray-badge[:material/visibility: {ui._('In the shadow')}]")
+            st.caption(ui._("The predecessor. It is scored on the same rows, and comes back should it prove better."))
+        else:
+            st.caption(ui._("Nobody: no challenger is on trial, and no predecessor is in view."))
+        for lead in limits.successors(ui.policy(project), memory):
+            st.caption(
+                ui._("Mean gain over the champion so far: {seen:+.3g}. It would have to be more than {needed:.3g}.",
+                     seen=lead.seen, needed=lead.needed)
             )  # fmt: skip
-            st.caption("Measured before taking over, on rows it had not seen; 95 % intervals.")
 
 
-def train(user: User, project: Project) -> None:
-    with st.form("train"):
-        estimator = st.selectbox("Estimator", ["policy's choice", *ESTIMATORS],
-                                 format_func=lambda n: ESTIMATORS[n].label if n in ESTIMATORS else n)  # fmt: skip
-        reason = st.text_input("Why", placeholder="kept in the ledger", max_chars=200)
-        if st.form_submit_button("Retrain now", type="primary", icon=":material/model_training:"):
-            with ui.told():
-                arguments = {"reason": reason, "estimator": None if estimator == "policy's choice" else estimator}
-                st.session_state["retrain_run"] = runs.request(
-                    ui.ctx(), user, "retrain", project.id, arguments, now=datetime.now(UTC)
-                )
+def describe(standing: succession.Standing) -> None:
+    model = standing.model
+    st.markdown(f"### v{model.version} · {ESTIMATORS[model.estimator].label}")
+    st.markdown(standing.score)
     st.caption(
-        "A challenger is fitted in a worker process and compared with the champion on rows neither was trained on."
+        ui._("Trained on {rows:,} rows, from row {first:,} to row {last:,}, in {seconds:.1f} s", rows=model.rows,
+             first=model.first, last=model.last - 1, seconds=model.seconds)
+    )  # fmt: skip
+
+
+def decline(user: User, project: Project, version: int) -> None:
+    st.caption(
+        ui._("v{version} is dropped and kept; the champion stays. You can still promote it by hand.", version=version)
     )
-    if (run := st.session_state.get("retrain_run")) is not None:
-        ui.run_progress(run)
+    why = st.text_input(ui._("Why (kept in the ledger)"), max_chars=200, key="decline_why")
+    if st.button(ui._("Decline v{version}", version=version), key="decline"):
+        with ui.told():
+            loop.decline(ui.ctx(), user, project, reason=why, now=datetime.now(UTC))
+            st.rerun()
 
 
-def versions_table(project: Project, versions: list[ModelVersion], champion: int | None) -> None:
+# ---- acts ----------------------------------------------------------------------------------------
+def acts(parent, user: User, project: Project) -> None:  # type: ignore[no-untyped-def]
+    with ui.card(parent, ui._("Act now")):
+        with st.form("train", border=False):
+            estimator = st.selectbox(
+                ui._("Kind of model"), [CHOICE, *ESTIMATORS],
+                format_func=lambda name: ESTIMATORS[name].label if name in ESTIMATORS else ui._("as the policy says"),
+            )  # fmt: skip
+            reason = st.text_input(ui._("Why (kept in the ledger)"), max_chars=200)
+            asked = st.form_submit_button(ui._("Retrain now"), type="primary", icon=":material/model_training:")
+        st.caption(ui._("Trains a challenger on rows that are labelled, in a process of its own, and compares it with the"
+                        " champion. The champion goes on answering; it is replaced only if your policy's gate lets it."))  # fmt: skip
+        if asked:
+            chosen = {"reason": reason, "estimator": None if estimator == CHOICE else estimator}
+            request(user, project, "retrain", chosen)
+        row = st.container(horizontal=True)
+        if row.button(ui._("Check now"), icon=":material/troubleshoot:", key="check"):
+            request(user, project, "cycle", {})
+        pause(row, user)
+
+
+def request(user: User, project: Project, job: str, arguments: dict[str, str | None]) -> None:
+    with ui.told():
+        runs.request(ui.ctx(), user, job, project.id, arguments, now=datetime.now(UTC))
+        st.toast(ui._("It starts within a second"))
+
+
+def pause(row, user: User) -> None:  # type: ignore[no-untyped-def]
+    """Pause the checks, or go on with them: a click undoes a click."""
+    state = runs.job_states(ui.ctx(), ["cycle"])["cycle"]
+    word = ui._("Resume checks") if state.paused else ui._("Pause checks")
+    icon = ":material/play_arrow:" if state.paused else ":material/pause:"
+    row.button(word, icon=icon, key="pause", on_click=_pause, args=(user, not state.paused))
+    if state.paused and state.changed_at:
+        st.warning(ui._("{user} paused the checks {when}: nothing is judged in any project until they are resumed. Rows,"
+                        " answers and labels still come in and are judged then.", user=ui.md(state.changed_by),
+                        when=ui.ago(state.changed_at)))  # fmt: skip
+    else:
+        st.caption(ui._("A check judges every window that is full, and acts on it. Pausing stops the timetable of checks in"
+                        " all projects, until somebody resumes it; nothing is lost."))  # fmt: skip
+
+
+def _pause(user: User, paused: bool) -> None:
+    with ui.told():
+        runs.set_paused(ui.ctx(), user, "cycle", paused=paused, now=datetime.now(UTC))
+
+
+# ---- versions ------------------------------------------------------------------------------------
+def versions_table(project: Project, versions: list[ModelVersion], roles: dict[int, str]) -> ModelVersion:
+    """All versions, with their ``roles``; the one that is selected is returned, the newest without a selection."""
     metric = performance.headline(project.schema)
     with ui.ctx().database.read() as con:
         answered = models.answered(con, project.id).set_index("version")["rows"]
     lines = []
     for model in versions:
-        score = next((s for s in model.scores if s.metric == metric), None)
-        lines.append(
-            {
-                "version": f"v{model.version}", "": "champion" if model.version == champion else "",
-                "estimator": ESTIMATORS[model.estimator].label, performance.label(metric): score and score.value,
-                "low": score and score.low, "high": score and score.high, "training rows": model.rows,
-                "rows answered": int(answered.get(model.version, 0)), "seconds": round(model.seconds, 1),
-                "trained": model.created_at,
-            }
-        )  # fmt: skip
-    st.dataframe(pd.DataFrame(lines), hide_index=True, height=300)
-
-
-@st.dialog("Change the champion")
-def change(user: User, project: Project, version: int | None) -> None:
-    """Promote a version, or roll back when ``version`` is None."""
-    st.markdown(
-        "The previous champion takes over again. Predictions from the next request on are its answers."
-        if version is None else f"Version {version} takes over at once, without comparison. You can roll back."
+        score = next((score for score in model.scores if score.metric == metric), None)
+        lines.append({
+            ui._("Version"): f"v{model.version}", ui._("Role"): roles.get(model.version, ""),
+            ui._("Kind"): ESTIMATORS[model.estimator].label,
+            performance.label(metric): score and score.value, ui._("Low"): score and score.low, ui._("High"): score and score.high,
+            ui._("Training rows"): model.rows, ui._("Answered"): int(answered.get(model.version, 0)),
+            ui._("Trained"): model.created_at, ui._("Seconds"): round(model.seconds, 1),
+        })  # fmt: skip
+    table = pd.DataFrame(lines)
+    decimals = dict.fromkeys(
+        (performance.label(metric), ui._("Low"), ui._("High")), st.column_config.NumberColumn(format="%.3f")
+    )
+    picked = st.dataframe(
+        table, hide_index=True, height=min(35 * len(lines) + 40, 320), on_select="rerun", selection_mode="single-row",
+        column_config=decimals, key="versions", alt=ui._("Every model version with its score before it served"),
     )  # fmt: skip
-    reason = st.text_input("Why", max_chars=200, key="change_reason")
-    if st.button("Roll back" if version is None else f"Promote v{version}", type="primary", disabled=not reason):
-        with ui.told():
-            now = datetime.now(UTC)
-            if version is None:
-                loop.roll_back(ui.ctx(), user, project, reason=reason, now=now)
-            else:
-                loop.promote(ui.ctx(), user, project, version, reason=reason, now=now)
-            st.rerun()
+    st.caption(ui._("Scores with 95 % intervals, made before the version served, on the newest fifth of its training rows,"
+                    " by a twin that had not seen them. Each was scored in its own time: the windows on Monitoring and the"
+                    " comparisons in Decisions say who is better."))  # fmt: skip
+    chosen = picked["selection"]["rows"]
+    return versions[chosen[0]] if chosen and chosen[0] < len(versions) else versions[0]
+
+
+def in_view(memory: Memory, reign: Reign | None) -> dict[int, str]:
+    """What each version in view is, in words."""
+    found = {memory.previous.version: ui._("predecessor")} if memory.previous else {}
+    if memory.challenger:
+        found[memory.challenger.version] = ui._("challenger")
+    return found | ({reign.version: ui._("champion")} if reign else {})
+
+
+def lineage(user: User, project: Project, model: ModelVersion, champion: int | None, reigns: list[Reign]) -> None:
+    with ui.ctx().database.read() as con:
+        story = decisions.about(con, project.id, model.version)
+        mlflow_run = models.logged_run(con, project.id, model.version)
+    caption = ui._("Select another version in the table above")
+    with ui.card(st, ui._("Where does v{version} come from, and what became of it?", version=model.version), caption):
+        st.markdown(
+            ui._("Trained on {rows:,} labelled rows, from row {first:,} to row {last:,}, with seed {seed}.", rows=model.rows,
+                 first=model.first, last=model.last - 1, seed=model.seed)
+        )  # fmt: skip
+        st.caption(
+            ui._("Training data {data}, model file {file} (SHA-256), MLflow run {run}", data=model.data_hash[:12],
+                 file=model.sha256[:12], run=mlflow_run or ui._("not told yet"))
+        )  # fmt: skip
+        for entry in story:
+            row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+            color, icon, _ = ui.LOOK[entry.action]
+            row.markdown(f":{color}-badge[:material/{icon}: {ui._(fate(entry, model.version))}]", width="content")
+            with row:
+                ui.link(
+                    "decisions",
+                    f"#{entry.id} · {words.when(entry.decided_at, ui.language())}",
+                    None,
+                    {"id": str(entry.id)},
+                )
+        if not story:
+            st.caption(ui._("It was trained for a choice of training rows and not compared with the champion."))
+        ends = [None, *[reign.began_at for reign in reigns]]
+        for reign, end in zip(reigns, ends, strict=False):
+            if reign.version == model.version:
+                until = words.when(end, ui.language()) if end else ui._("now")
+                st.caption(
+                    ui._(
+                        "Champion from {begin} to {until}", begin=words.when(reign.began_at, ui.language()), until=until
+                    )
+                )
+        if model.version != champion and st.button(
+            ui._("Promote v{version}", version=model.version), icon=":material/trending_up:", key="promote"
+        ):
+            succession.ask(user, project, model.version, back=False)
+
+
+def fate(entry: decisions.Entry, version: int) -> str:
+    """What a decision was for this version."""
+    if entry.version == version:
+        taken = {Action.PROMOTE: mark("Took over"), Action.ROLL_BACK: mark("Came back")}
+        return taken.get(entry.action, mark("Held back"))
+    champion = (
+        entry.comparison is not None
+        and entry.comparison.versions is not None
+        and entry.comparison.versions[0] == version
+    )
+    return mark("Was champion in a comparison") if champion else mark("Passed; its successor on all rows took over")
 
 
 user = ui.require(Role.VIEWER)
 project = ui.project()
-actions = ui.page_head("Models", "Every version is kept; one is the champion")
+actions = ui.page_head(ui._("Models"), ui._("Every version is kept; one is the champion"))
 if project is None:
     ui.no_project()
     st.stop()
 with ui.ctx().database.read() as con:
     versions, reigns = models.every(con, project.id), models.reigns(con, project.id)
+    kept = decisions.memory(con, project.id)
+memory = Memory.from_json(kept) if kept else Memory()
 reign = reigns[0] if reigns else None
-champion = next((m for m in versions if reign and m.version == reign.version), None)
-if len(reigns) > 1 and actions.button("Roll back", icon=":material/undo:"):
-    change(user, project, None)
-left, right = st.columns([1.4, 1], gap="small")
-champion_card(left, project, champion, reign)
-with ui.card(right, "Train a challenger"):
-    train(user, project)
+before = succession.predecessor(reigns)
+if before is not None and actions.button(ui._("Roll back"), icon=":material/undo:", key="roll_back"):
+    succession.ask(user, project, before, back=True)
+succession.undo(user, project)
+under_way(user, project.id)
+first, second, third = st.columns(3, gap="small")
+champion_card(first, project, reign)
+challenger_card(second, user, project, memory)
+acts(third, user, project)
 if versions:
-    with ui.card(st, "All versions"):
-        versions_table(project, versions, champion.version if champion else None)
-        others = [m.version for m in versions if champion is None or m.version != champion.version]
-        if others:
-            chosen = st.selectbox("Version", others, format_func=lambda v: f"v{v}")
-            if st.button("Promote this version", icon=":material/trending_up:"):
-                change(user, project, chosen)
-    with ui.card(st, "Who answered when?"):
-        ends = [None, *[r.began_at for r in reigns]]
-        st.dataframe(
-            pd.DataFrame([{"version": f"v{r.version}", "from": r.began_at, "to": end, "decision": r.decision}
-                          for r, end in zip(reigns, ends, strict=False)]),
-            hide_index=True, height=220,
-        )  # fmt: skip
+    with ui.card(st, ui._("All versions")):
+        chosen = versions_table(project, versions, in_view(memory, reign))
+    lineage(user, project, chosen, reign.version if reign else None, reigns)

@@ -1,6 +1,6 @@
 """Page furniture: who is here, which project, and the parts every page is made of. Native containers only."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,20 +13,22 @@ from core.context import Context
 from core.errors import ContinualError
 from core.policy import Policy
 from core.records import Action, Outcome, Project, Reason, Role, User
+from core.store import projects as project_store
 from core.store.decisions import Entry
+from core.words import mark
 
 HERE = Path(__file__).parent
 
 # What a decision looks like: colour, icon, word.
 LOOK = {
-    Action.WAIT: ("gray", "hourglass_empty", "Waiting"),
-    Action.NOTHING: ("green", "check_circle", "Healthy"),
-    Action.ALERT: ("orange", "warning", "Attention"),
-    Action.RETRAIN: ("blue", "model_training", "Retrain"),
-    Action.PROMOTE: ("green", "trending_up", "Promoted"),
-    Action.HOLD: ("orange", "block", "Held"),
-    Action.ROLL_BACK: ("orange", "undo", "Rolled back"),
-    Action.FAIL: ("red", "error", "Failed"),
+    Action.WAIT: ("gray", "hourglass_empty", mark("Waiting")),
+    Action.NOTHING: ("green", "check_circle", mark("Healthy")),
+    Action.ALERT: ("orange", "warning", mark("Attention")),
+    Action.RETRAIN: ("blue", "model_training", mark("Retrain")),
+    Action.PROMOTE: ("green", "trending_up", mark("Promoted")),
+    Action.HOLD: ("orange", "block", mark("Held")),
+    Action.ROLL_BACK: ("orange", "undo", mark("Rolled back")),
+    Action.FAIL: ("red", "error", mark("Failed")),
 }
 
 
@@ -86,9 +88,35 @@ def project() -> Project | None:
     return next((p for p in active if p.id == chosen), active[0] if active else None)
 
 
+def project_of(project: str) -> Project | None:
+    """The project of this id, archived or not."""
+    with ctx().database.read() as con:
+        return project_store.get(con, project)
+
+
 def choose(project: str) -> None:
     """Show this project from now on; it stands in the address, so that the view can be shared."""
     st.session_state["project"] = st.query_params["project"] = project
+
+
+def in_url(key: str, options: Collection[str], *, default: str | None = None, many: bool = False) -> dict[str, Any]:
+    """Arguments for a widget whose choice stands in the address (``?key=option``), by the option's own name.
+
+    Streamlit's own ``bind`` writes what the reader sees, which would be a different link in each language.
+    """
+    asked = [name for name in st.query_params.get_all(key) if name in options]
+    st.session_state[key] = asked if many else asked[0] if asked else default
+    return {"key": key, "on_change": _to_url, "args": (key, default)}
+
+
+def _to_url(key: str, default: str | None) -> None:
+    """Write the choice into the address; what was shown of a longer list begins at its first page again."""
+    chosen = st.session_state[key]
+    st.query_params.pop("page", None)
+    if chosen and chosen != default:
+        st.query_params[key] = chosen
+    else:
+        st.query_params.pop(key, None)
 
 
 def page_head(title: str, caption: str | None = None) -> Any:
@@ -133,9 +161,9 @@ def entry(decision: Entry, *, detail: bool = False) -> None:
         st.caption(sentence(decision.nearest_flip))
 
 
-def link(page: str, label: str, icon: str | None = None) -> None:
-    """A link to a page by its file's name, whichever script is the entry."""
-    st.page_link(str(HERE / f"{page}.py"), label=label, icon=icon)
+def link(page: str, label: str, icon: str | None = None, query: dict[str, str] | None = None) -> None:
+    """A link to a page by its file's name, whichever script is the entry; ``query`` goes into its address."""
+    st.page_link(str(HERE / f"{page}.py"), label=label, icon=icon, query_params=query)
 
 
 def chart(figure: Any, *, key: str, alt: str, select: tuple[Literal["points", "box"], ...] = ()) -> Any:

@@ -125,7 +125,7 @@ def test_a_decision_shows_its_reasons_and_replays(full, process, monkeypatch):
     test.run()
     assert not test.exception
     next(button for button in test.button if button.label == "Replay this decision").click().run()
-    assert [success.value for success in test.success] == ["The verdict is identical, and so is every number."]
+    assert [success.value for success in test.success] == ["#2: identical, the same verdict, reasons and numbers."]
 
 
 def test_the_frame_shows_the_form_first_and_no_page(process):

@@ -100,6 +100,13 @@ def deliveries(con: DuckDBPyConnection, *, limit: int = 50) -> pd.DataFrame:
     return found.assign(reason=[load(Reason, text) for text in found["reason"]])
 
 
+def deliveries_of(con: DuckDBPyConnection, decision: int) -> list[tuple[str, int, datetime, datetime, Delivery]]:
+    """What was tried with the alerts of a decision: channel, attempt, raised at, attempted at, outcome; oldest first."""
+    query = """SELECT channel, attempt, raised_at, attempted_at, outcome FROM deliveries
+        JOIN alerts ON alerts.id = deliveries.alert WHERE decision = ? ORDER BY attempted_at, alert, attempt"""
+    return [(*row[:4], Delivery(row[4])) for row in con.execute(query, [decision]).fetchall()]
+
+
 def prune_deliveries(con: DuckDBPyConnection, *, before: datetime) -> int:
     """Forget the failed attempts of deliveries that were settled long ago; what settled them stays."""
     query = """DELETE FROM deliveries WHERE outcome = 'failed' AND attempted_at < ?

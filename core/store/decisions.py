@@ -90,6 +90,56 @@ def counts_during(con: DuckDBPyConnection, project: str, since: datetime, until:
     return dict(con.execute(query, [project, since, until]).fetchall())
 
 
+def search(
+    con: DuckDBPyConnection,
+    project: str,
+    *,
+    actions: tuple[Action, ...] = (),
+    since: datetime | None = None,
+    words: tuple[tuple[str, tuple[str, ...]], ...] = (),
+    limit: int = 25,
+    offset: int = 0,
+) -> tuple[list[Entry], int]:
+    """The newest entries that match everything asked for, and how many match in all.
+
+    Each of ``words`` is a word with the codes of the reasons whose sentence holds it: it matches an entry by one of
+    these codes, by a value in the entry's reasons, by its number ("#12"), its model version ("v3") or its actor.
+    """
+    names = [str(action) for action in actions]
+    where = """project = ? AND (len(?::VARCHAR[]) = 0 OR list_contains(?::VARCHAR[], action))
+        AND decided_at >= coalesce(?, '-infinity'::TIMESTAMPTZ)"""
+    given: list[object] = [project, names, names, since]
+    for word, codes in words:
+        where += """ AND (list_has_any(json_extract_string(reasons, '$[*].code'), ?::VARCHAR[])
+            OR contains(lower(array_to_string(json_extract_string(reasons, '$[*].params.*'), ' ')), ?)
+            OR lower(?) IN ('#' || id, 'v' || version) OR contains(lower(actor), ?))"""
+        given += [list(codes), word.lower(), word, word.lower()]
+    total = con.execute(f"SELECT count(*) FROM decisions WHERE {where}", given).fetchall()[0][0]
+    query = f"SELECT {_COLUMNS} FROM decisions WHERE {where} ORDER BY id DESC LIMIT ? OFFSET ?"
+    return [_entry(row) for row in con.execute(query, [*given, limit, offset]).fetchall()], total
+
+
+def story(con: DuckDBPyConnection, decision: int) -> list[Entry]:
+    """The decision with what it follows from and what followed from that, oldest first; empty when there is none."""
+    query = f"""WITH root AS (SELECT coalesce(cause, id) AS id FROM decisions WHERE id = ?)
+        SELECT {_COLUMNS} FROM decisions WHERE id = (FROM root) OR cause = (FROM root) ORDER BY id"""
+    return [_entry(row) for row in con.execute(query, [decision]).fetchall()]
+
+
+def about(con: DuckDBPyConnection, project: str, version: int) -> list[Entry]:
+    """The decisions a model version was part of, as challenger, champion compared with, or successor; oldest first."""
+    query = f"""SELECT {_COLUMNS} FROM decisions WHERE project = ? AND (version = ?
+        OR list_contains(comparison->'$.versions[*]', ?::VARCHAR::JSON)) ORDER BY id"""
+    return [_entry(row) for row in con.execute(query, [project, version, version]).fetchall()]
+
+
+def neighbours(con: DuckDBPyConnection, entry: Entry) -> tuple[int | None, int | None]:
+    """The decisions of the project before and after this one; checks that only waited are passed over."""
+    query = """SELECT max(id) FILTER (id < $id), min(id) FILTER (id > $id) FROM decisions
+        WHERE project = $project AND action <> 'wait'"""
+    return con.execute(query, {"id": entry.id, "project": entry.project}).fetchall()[0]
+
+
 def following(con: DuckDBPyConnection, decision: int) -> list[Entry]:
     """What followed from this decision, oldest first."""
     query = f"SELECT {_COLUMNS} FROM decisions WHERE cause = ? ORDER BY id"
@@ -141,6 +191,13 @@ def scores_during(con: DuckDBPyConnection, project: str, since: datetime, until:
     query = """SELECT window_number, feature, metric, value, threshold, drifting FROM drift_scores
         WHERE project = ? AND checked_at >= ? AND checked_at < ? ORDER BY window_number, feature, metric"""
     return con.execute(query, [project, since, until]).df()
+
+
+def scores_of(con: DuckDBPyConnection, decision: int) -> pd.DataFrame:
+    """The drift scores this decision was made on: feature, metric, value, threshold, drifting."""
+    query = """SELECT feature, metric, value, threshold, drifting FROM drift_scores WHERE decision = ?
+        ORDER BY value / nullif(threshold, 0) DESC NULLS LAST, feature, metric"""
+    return con.execute(query, [decision]).df()
 
 
 def _entry(row: tuple) -> Entry:  # type: ignore[type-arg]

@@ -94,6 +94,12 @@ def get(con: DuckDBPyConnection, run: int) -> RunRow | None:
     return _row(found[0]) if found else None
 
 
+def attempts(con: DuckDBPyConnection, run: int) -> list[RunRow]:
+    """All attempts of the run, in order; none when it was pruned."""
+    query = f"SELECT {_COLUMNS} FROM runs WHERE id = ? ORDER BY attempt"
+    return [_row(row) for row in con.execute(query, [run]).fetchall()]
+
+
 def open_runs(con: DuckDBPyConnection, project: str | None = None) -> list[RunRow]:
     """Queued and running attempts, the longest waiting first; of one project if given."""
     query = f"""SELECT {_COLUMNS} FROM runs WHERE outcome IN ('queued', 'running')
