@@ -41,7 +41,7 @@ from core import comovement, dependence, profiles
 from core.drift_metrics import METRICS, Pair
 from core.drift_metrics import chi_square as chi_square_metric
 from core.drift_metrics import mann_whitney as mann_whitney_metric
-from core.drift_metrics.base import Links, squares_limit
+from core.drift_metrics.base import CATEGORIES, Links, squares_limit
 from core.errors import ContinualError, InvalidInput, InvalidRows, NotEnoughRows
 from core.profiles import Feature, Profile, Values, merge
 from core.records import Column, DriftCheck, Kind, Schema, Score, Task, Verdict
@@ -550,6 +550,7 @@ def check(
             Score(reference.names[i], test.metric, float(value), float(most), bool(value > most))
             for i, value, most in zip(test.features, test.value, limit, strict=True)
         ]
+    scores += _constant(reference, tests, chosen[~apart[chosen]], smallest_shift)
     position = {name: i for i, name in enumerate(reference.names)}
     scores.sort(key=lambda score: position[score.feature])
     if together is not None:
@@ -616,6 +617,17 @@ def _test(
     return _Tests(name, which, pair, value, metric.tail(value, pair), np.full(len(which), weight))
 
 
+def _constant(reference: Reference, tests: Sequence[_Tests], judged: Ints, smallest_shift: float) -> list[Score]:
+    """The scores of features that hold the same one value in both windows: there is nothing to test, and no drift."""
+    tested = np.concatenate([profiles.NO_INTS, *(test.features for test in tests)])
+    kinds = {i: reference.features[i].kind for i in np.setdiff1d(judged, tested)}
+    leading = {i: "chi_square" if kind in CATEGORIES else "mann_whitney" for i, kind in kinds.items()}
+    return [
+        Score(reference.names[i], metric, 0.0, METRICS[metric].floor(smallest_shift), False)
+        for i, metric in leading.items()
+    ]
+
+
 def _moved(tests: Sequence[_Tests], apart: NDArray[np.bool_], budget: float, smallest_shift: float) -> Ints:
     """The features that have drifted by themselves: their correlations change with them, and say nothing more."""
     tests = _weigh(tests, apart, 0.0)
@@ -676,8 +688,9 @@ def _links(reference: Reference, current: Profile, which: Ints) -> Links | None:
     freedom = np.minimum(reference.loose[pick], np.minimum(free[:, None], free[None, :]))
     error = np.sqrt(reference.variances[pick] * sum(1.0 / np.maximum(rows - 3.0, 1.0) for rows in worth))
     change = np.abs(np.arctanh(found[1]) - np.arctanh(found[0]))
-    known = np.isinf(freedom)
-    chance = np.where(known, ndtr(-change / error), stdtr(np.where(known, 1.0, freedom), -change / error))
+    chance = ndtr(-change / error)
+    loose = np.isfinite(freedom)
+    chance[loose] = stdtr(freedom[loose], -change[loose] / error[loose])
     best = np.where(able, chance, 2.0).argmin(axis=1)
     row = np.arange(len(which))
     partners = able.sum(axis=1).astype(np.float64)
@@ -686,7 +699,9 @@ def _links(reference: Reference, current: Profile, which: Ints) -> Links | None:
 
 def _partners(tests: Sequence[_Tests], scores: Sequence[Score], reference: Reference) -> list[tuple[str, str]]:
     """The pairs of features that no longer move together as they did."""
-    drifting = {score.feature for score in scores if score.metric == "correlation" and score.drifting}
+    drifting = {score.feature for score in scores if score.drifting and score.metric == "correlation"}
+    if not drifting:
+        return []
     pairs = {
         (min(names), max(names))
         for test in tests
@@ -874,7 +889,10 @@ def report(
 
 
 def as_json(found: DriftCheck, seconds: float) -> dict[str, Any]:
-    """What the command prints: per feature the score furthest above its limit, or closest below."""
+    """What the command prints: per feature the score furthest above its limit, or closest below.
+
+    A feature that could not be judged is there with null in place of verdict and numbers.
+    """
     features: dict[str, Score] = {}
     for score in found.scores:
         best = features.get(score.feature)
@@ -883,6 +901,11 @@ def as_json(found: DriftCheck, seconds: float) -> dict[str, Any]:
     rows = [
         {"name": s.feature, "drifting": s.drifting, "score": s.value, "limit": s.limit, "metric": s.metric}
         for s in features.values()
+    ]
+    rows += [
+        {"name": name, "drifting": None, "score": None, "limit": None, "metric": None}
+        for name in found.unjudged
+        if name not in features
     ]
     return {
         "verdict": found.verdict.value,
@@ -926,8 +949,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         _say(f"{found.verdict.value}: {found.note}")
         for row in printed["features"]:
-            mark = "drifting" if row["drifting"] else "stable"
-            _say(f"  {row['name']:<24} {mark:<9} {row['metric']:<14} {row['score']:.4f} (limit {row['limit']:.4f})")
+            mark = {True: "drifting", False: "stable", None: "unknown"}[row["drifting"]]
+            number = (
+                "" if row["score"] is None else f"{row['metric']:<14} {row['score']:.4f} (limit {row['limit']:.4f})"
+            )
+            _say(f"  {row['name']:<24} {mark:<9} {number}".rstrip())
     return {Verdict.STABLE: 0, Verdict.DRIFTING: 1, Verdict.UNKNOWN: 2}[found.verdict]
 
 

