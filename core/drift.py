@@ -4,7 +4,8 @@ The user sets a *false-alarm budget*, how often at most a check may cry wolf, an
 about. Limits follow from these, from the reference itself, from the number of rows and features, and from how much
 neighbouring rows depend on each other:
 
-* every decisive metric of every feature is a test, and so is the sum of all features (`_together`);
+* every decisive metric of every feature is a test, so is the sum of all features (`_together`), and so is whether a
+  feature still moves together with the others (`_links`);
 * a test's p-value counts rows as many times less as the reference's autocorrelation time says, and pays for that time
   being an estimate with Student's t in place of the normal distribution (`core/dependence.py`);
 * a weighted Benjamini-Hochberg step over all tests (Benjamini & Hochberg, JRSS B 1995; weights: Genovese, Roeder &
@@ -14,7 +15,7 @@ neighbouring rows depend on each other:
 * whatever is below the smallest shift is no drift, however many rows make it certain.
 
 What is assumed: the reference's rows are in order, and the current window's rows depend on each other as the
-reference's do; features are independent or positively dependent, as far as the Simes inequality needs it.
+reference's do; features are independent or positively dependent, as far as the Simes inequality needs it. docs/drift.md has the numbers.
 
 Pure: frames and profiles in, records out. As a command, for scripts and CI (exit 0 stable, 1 drifting, 2 unknown)::
 
