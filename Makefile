@@ -8,7 +8,7 @@ export OPENBLAS_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev browser run test soak check format lock schema screenshots mlflow benchmarks clean
+.PHONY: help setup setup-dev browser run test soak check format lock schema words screenshots mlflow benchmarks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ lock: setup-dev  ## Resolve requirements*.in anew, keeping what still fits
 
 schema: setup-dev  ## After a new revision: keep a copy of the database schema in tests/schemas
 	@$(PY) scripts/schema.py
+
+words: setup-dev  ## Bring the catalogues of words up to date (core/locale)
+	@$(PY) scripts/words.py
 
 screenshots: setup-dev browser  ## Take the README's pictures anew
 	@$(PY) scripts/screenshots.py

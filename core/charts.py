@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.words import say
+
 MUTED = "#7C889B"
 CHAMPION, CHALLENGER, REFERENCE = "#5873E8", "#E8702C", MUTED  # readable on light and dark
 
@@ -41,6 +43,7 @@ def performance(
     label: str = "Score",
     guesses: pd.DataFrame | None = None,
     guessed: str = "guessed without labels",
+    language: str = "en",
 ) -> go.Figure:
     """Is the model still good? ``scores`` of one metric: window_number, value, low, high, maturity, rows.
 
@@ -53,15 +56,15 @@ def performance(
     figure.add_scatter(x=x, y=scores["high"], mode="lines", line={"width": 0}, hoverinfo="skip", showlegend=False)
     figure.add_scatter(
         x=x, y=scores["low"], mode="lines", line={"width": 0}, fill="tonexty", fillcolor=BAND, hoverinfo="skip",
-        name="95 % interval",
+        name=say("95 % interval", language),
     )  # fmt: skip
     mature = scores["maturity"] >= 0.999
     figure.add_scatter(
         x=x, y=scores["value"], mode="lines+markers", name=label, line={"width": 2.2, "color": CHAMPION},
         marker={"size": 6, "symbol": ["circle" if m else "circle-open" for m in mature]},
         customdata=scores[["rows", "maturity", "low", "high"]].to_numpy(),
-        hovertemplate="%{y:.3f} (%{customdata[2]:.3f} to %{customdata[3]:.3f}), %{customdata[0]} labelled rows, "
-        "%{customdata[1]:.0%} of labels in<extra></extra>",
+        hovertemplate="%{y:.3f} (%{customdata[2]:.3f} – %{customdata[3]:.3f}), %{customdata[0]} "
+        + say("labelled rows", language) + ", %{customdata[1]:.0%} " + say("of labels in", language) + "<extra></extra>",
     )  # fmt: skip
     if guesses is not None and len(guesses):
         figure.add_scatter(
@@ -82,18 +85,20 @@ def performance(
                 x=[window], y=[top], mode="markers", showlegend=False, hovertext=text, hoverinfo="text",
                 marker={"symbol": MARKS.get(action, "circle"), "size": 10, "color": MUTED},
             )  # fmt: skip
-    return _plain(figure, height=300, x_title="window", y_title="")
+    return _plain(figure, height=300, x_title=say("window", language), y_title="")
 
 
-def drift_count(scores: pd.DataFrame) -> go.Figure:
+def drift_count(scores: pd.DataFrame, *, language: str = "en") -> go.Figure:
     """How many features were past their limit, window by window? ``scores``: window_number, feature, drifting."""
     counts = scores.groupby(["window_number", "feature"])["drifting"].any().groupby("window_number").sum()
-    figure = go.Figure(go.Bar(x=counts.index, y=counts.to_numpy(), name="drifting features", marker={"color": MUTED}))
+    figure = go.Figure(
+        go.Bar(x=counts.index, y=counts.to_numpy(), name=say("drifting features", language), marker={"color": MUTED})
+    )
     figure.update_yaxes(rangemode="tozero", tickformat="d", dtick=1 if len(counts) == 0 or counts.max() < 6 else None)
-    return _plain(figure, height=150, x_title="window")
+    return _plain(figure, height=150, x_title=say("window", language))
 
 
-def drift_heatmap(scores: pd.DataFrame) -> go.Figure:
+def drift_heatmap(scores: pd.DataFrame, *, language: str = "en") -> go.Figure:
     """Which features moved, when? ``scores``: window_number, feature, value, threshold (the largest ratio is shown)."""
     ratio = (scores["value"] / scores["threshold"]).where(scores["threshold"] > 0)
     table = scores.assign(ratio=ratio).pivot_table(
@@ -103,15 +108,19 @@ def drift_heatmap(scores: pd.DataFrame) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             z=table.to_numpy(), x=table.columns, y=table.index, zmin=0, zmax=2, colorscale=HEAT, xgap=1, ygap=2,
-            colorbar={"title": "score / limit", "tickvals": [0, 1, 2], "ticktext": ["0", "limit", "2x"], "len": 0.8},
-            hovertemplate="%{y}, window %{x}: %{z:.2f} of its limit<extra></extra>",
+            colorbar={"title": say("score / limit", language), "tickvals": [0, 1, 2],
+                      "ticktext": ["0", say("limit", language), "2x"], "len": 0.8},
+            hovertemplate="%{y}, " + say("window", language) + " %{x}: %{z:.2f} " + say("of its limit", language)
+            + "<extra></extra>",
         )
     )  # fmt: skip
-    _plain(figure, height=110 + 26 * max(len(table), 1), x_title="window").update_layout(showlegend=False)
+    _plain(figure, height=110 + 26 * max(len(table), 1), x_title=say("window", language)).update_layout(
+        showlegend=False
+    )
     return figure.update_yaxes(showgrid=False, nticks=None, dtick=1)
 
 
-def distribution(reference: pd.Series, current: pd.Series, *, name: str) -> go.Figure:
+def distribution(reference: pd.Series, current: pd.Series, *, name: str, language: str = "en") -> go.Figure:
     """How did this feature change? Shares of rows, reference dashed against current, in the same bins."""
     numeric = pd.api.types.is_numeric_dtype(reference)
     figure = go.Figure()
@@ -120,8 +129,8 @@ def distribution(reference: pd.Series, current: pd.Series, *, name: str) -> go.F
         low, high = (float(both.quantile(q)) for q in (0.005, 0.995)) if len(both) else (0.0, 1.0)
         edges = np.linspace(low, high if high > low else low + 1, 31)
         for series, label, dash, color in (
-            (current, "current", "solid", CHAMPION),
-            (reference, "reference", "dash", REFERENCE),
+            (current, say("current", language), "solid", CHAMPION),
+            (reference, say("reference", language), "dash", REFERENCE),
         ):
             counts, _ = np.histogram(series.dropna().clip(edges[0], edges[-1]), edges)
             shares = counts / max(len(series), 1)
@@ -134,7 +143,10 @@ def distribution(reference: pd.Series, current: pd.Series, *, name: str) -> go.F
             )
     else:
         order = reference.value_counts().index.union(current.value_counts().index, sort=False)[:25]
-        for series, label, color in ((current, "current", CHAMPION), (reference, "reference", REFERENCE)):
+        for series, label, color in (
+            (current, say("current", language), CHAMPION),
+            (reference, say("reference", language), REFERENCE),
+        ):
             of_each = series.value_counts(normalize=True).reindex(order).fillna(0)
             figure.add_bar(x=[str(value) for value in order], y=of_each.to_numpy(), name=label, marker={"color": color})
     figure.update_yaxes(tickformat=".0%")
@@ -204,12 +216,14 @@ def confusion(counts: pd.DataFrame, *, true: str, answered: str) -> go.Figure:
     return figure.update_yaxes(type="category", autorange="reversed", nticks=len(counts))
 
 
-def label_arrival(scores: pd.DataFrame) -> go.Figure:
+def label_arrival(scores: pd.DataFrame, *, language: str = "en") -> go.Figure:
     """How many of each window's labels are in? ``scores``: window_number, maturity."""
     shares = scores.groupby("window_number")["maturity"].max()
-    figure = go.Figure(go.Bar(x=shares.index, y=shares.to_numpy(), name="labels in", marker={"color": MUTED}))
+    figure = go.Figure(
+        go.Bar(x=shares.index, y=shares.to_numpy(), name=say("labels in", language), marker={"color": MUTED})
+    )
     figure.update_yaxes(range=[0, 1], tickformat=".0%")
-    return _plain(figure, height=150, x_title="window")
+    return _plain(figure, height=150, x_title=say("window", language))
 
 
 # ---- a decision ----------------------------------------------------------------------------------

@@ -11,11 +11,24 @@ from core import schema as schemas
 from core.records import Column, Kind, Project, Role, Schema, Task, User
 from core.sources import SOURCES
 from core.store import labels, rows
+from core.words import mark
 from pages import ui
 
+_ = ui._
 KINDS = [*Kind, "ignored"]
 DRIFTS = ("none", "sudden", "gradual", "incremental", "recurring")
 WHAT = ("covariate", "label", "concept")
+WHERE_TO = {"this": mark("This project"), "new": mark("A new project")}
+RECORDED = {
+    "recorded": mark("The label is recorded."),
+    "repeated": mark("The same label was recorded before."),
+    "conflicting": mark("Another label stands for this row; it stays, and yours is kept beside it."),
+    "waiting": mark("No row has this id yet: the label waits for it."),
+}
+TABS = {
+    "stored": mark("Stored"), "upload": mark("Upload"), "generate": mark("Generate"), "labels": mark("Labels"),
+    "project": mark("Project"),
+}  # fmt: skip
 
 
 def stored(project: Project) -> None:
@@ -25,29 +38,33 @@ def stored(project: Project) -> None:
         batches = rows.batches(con, project.id)
         newest = rows.span(con, project.id, project.schema, max(count - 100, 0), count)
     grid = st.grid(4, min_column_width=165, gap="small")
-    grid.metric("Rows", f"{count:,}", border=True)
+    grid.metric(_("Rows"), f"{count:,}", border=True)
     grid.metric(
-        "Labels", f"{labelled:,}", f"{labelled / count:.0%} of rows" if count else None, delta_color="off", border=True
+        _("Labels"),
+        f"{labelled:,}",
+        _("{share:.0%} of rows", share=labelled / count) if count else None,
+        delta_color="off",
+        border=True,
     )
-    grid.metric("Labels waiting for their row", f"{waiting:,}", border=True)
-    grid.metric("Labels in conflict", f"{len(conflicts):,}", border=True)
-    with ui.card(st, "What came in?"):
+    grid.metric(_("Labels waiting for their row"), f"{waiting:,}", border=True)
+    grid.metric(_("Labels in conflict"), f"{len(conflicts):,}", border=True)
+    with ui.card(st, _("What came in?")):
         if batches.empty:
-            st.info("Nothing yet. Generate rows, upload a file, or play a stream.")
+            st.info(_("Nothing yet. Generate rows, upload a file, or play a stream."))
         else:
             st.dataframe(
                 batches.assign(rows=batches["last"] - batches["first"])[["arrived_at", "source", "rows", "labels", "added_by"]],
                 hide_index=True, height=240,
             )  # fmt: skip
     if count:
-        with ui.card(st, "The newest rows"):
+        with ui.card(st, _("The newest rows")):
             st.dataframe(newest.iloc[::-1], height=240)
     if len(conflicts):
         with ui.card(
-            st, "Labels that were offered and not taken", "The first label of a row stands; look which is true."
+            st, _("Labels that were offered and not taken"), _("The first label of a row stands; look which is true.")
         ):
             st.dataframe(conflicts, hide_index=True, height=200)
-    with ui.card(st, "Schema"):
+    with ui.card(st, _("Schema")):
         st.dataframe(
             pd.DataFrame(
                 [{"column": c.name, "kind": c.kind} for c in project.schema.features]
@@ -60,54 +77,66 @@ def stored(project: Project) -> None:
 def generate(user: User) -> None:
     synthetic = {name: source for name, source in SOURCES.items() if source.kind == "synthetic"}
     with st.form("generate"):
-        name = st.selectbox("Stream", list(synthetic), format_func=lambda key: synthetic[key].label)
-        count = st.number_input("Rows", 10, 100_000, 4000, step=500)
-        seed = st.number_input("Seed", 0, 1_000_000, 0)
-        drift = st.selectbox("Drift", DRIFTS)
+        name = st.selectbox(_("Stream"), list(synthetic), format_func=lambda key: _(synthetic[key].label))
+        count = st.number_input(_("Rows"), 10, 100_000, 4000, step=500)
+        seed = st.number_input(_("Seed"), 0, 1_000_000, 0)
+        drift = st.selectbox(_("Drift"), DRIFTS)
         what = st.selectbox(
-            "What drifts", WHAT, help="Covariate: the inputs. Label: how often each answer. Concept: the rule."
+            _("What drifts"), WHAT, help=_("Covariate: the inputs. Label: how often each answer. Concept: the rule.")
         )
-        start = st.slider("Drift starts at this share of the rows", 0.0, 1.0, 0.5)
-        magnitude = st.slider("How strong", 0.0, 3.0, 1.0)
-        sent = st.form_submit_button("Generate rows", type="primary")
-    st.caption("They go into the stream's own project, and go on where its rows end.")
+        start = st.slider(_("Drift starts at this share of the rows"), 0.0, 1.0, 0.5)
+        magnitude = st.slider(_("How strong"), 0.0, 3.0, 1.0)
+        sent = st.form_submit_button(_("Generate rows"), type="primary")
+    st.caption(_("They go into the stream's own project, and go on where its rows end."))
     if sent:
         now = datetime.now(UTC)
-        with ui.told(), st.spinner("Generating"):
+        with ui.told(), st.spinner(_("Generating")):
             receipt, target = ingest.generate(
                 ui.ctx(), user, name, rows=int(count), seed=int(seed), drift=drift, target_of_drift=what, start=start,
                 magnitude=magnitude, now=now,
             )  # fmt: skip
             ui.choose(target.id)
             st.success(
-                f"{receipt.rows:,} rows stored, {receipt.labels:,} with their label, {receipt.answered:,} answered."
+                _(
+                    "{rows:,} rows stored, {labels:,} with their label, {answered:,} answered.",
+                    rows=receipt.rows,
+                    labels=receipt.labels,
+                    answered=receipt.answered,
+                )
             )
 
 
 def upload(user: User, project: Project | None) -> None:
-    file = st.file_uploader("CSV or Parquet", type=["csv", "tsv", "txt", "parquet", "pq"], key="file")
+    file = st.file_uploader(_("CSV or Parquet"), type=["csv", "tsv", "txt", "parquet", "pq"], key="file")
     if file is None:
-        st.caption("The first line of a CSV names its columns. Nothing is stored before you confirm.")
+        st.caption(_("The first line of a CSV names its columns. Nothing is stored before you confirm."))
         return
     with ui.told():
         shown = reading.preview(file, file.name)
         st.dataframe(shown.head(50), height=220)
-        into = st.radio("Where to", ["This project", "A new project"], index=0 if project else 1, horizontal=True,
+        into = st.radio(_("Where to"), ["this", "new"], index=0 if project else 1, horizontal=True,
+                        format_func=lambda key: _(WHERE_TO[key]),
                         disabled=project is None)  # fmt: skip
-        if into == "This project" and project is not None:
+        if into == "this" and project is not None:
             conformed = schemas.conform(shown, project.schema, with_target="optional")
             for warning in conformed.warnings:
                 st.warning(warning)
-            if st.button("Store these rows", type="primary"):
+            if st.button(_("Store these rows"), type="primary"):
                 watch(uploads.request_import(ui.ctx(), user, project, file, file.name, now=datetime.now(UTC)))
         else:
             new_project(user, file, shown)
     if (run := st.session_state.get("import_run")) is not None:
         ui.run_progress(run)
+        st.caption(
+            _("Next: a first model is trained once enough windows have labels; then try a policy on this history.")
+        )
+        with st.container(horizontal=True):
+            ui.link("overview", _("Overview"), ":material/space_dashboard:")
+            ui.link("automation", _("Try a policy on this history"), ":material/history:")
 
 
 def new_project(user: User, file, shown: pd.DataFrame) -> None:  # type: ignore[no-untyped-def]
-    target = st.selectbox("Which column is the answer?", list(shown.columns), index=len(shown.columns) - 1)
+    target = st.selectbox(_("Which column is the answer?"), list(shown.columns), index=len(shown.columns) - 1)
     inference = schemas.infer(shown, target=target)
     for note in inference.notes:
         st.caption(note)
@@ -116,15 +145,15 @@ def new_project(user: User, file, shown: pd.DataFrame) -> None:  # type: ignore[
             [{"column": c.name, "kind": str(c.kind)} for c in inference.schema.features]
             + [{"column": name, "kind": "ignored"} for name in inference.schema.ignored]
         ),
-        column_config={"kind": st.column_config.SelectboxColumn("Kind", options=[str(k) for k in KINDS], required=True)},
+        column_config={"kind": st.column_config.SelectboxColumn(_("Kind"), options=[str(k) for k in KINDS], required=True)},
         disabled=["column"], hide_index=True, key=f"schema-{target}",
     )  # fmt: skip
-    task = st.selectbox("Task", list(Task), index=list(Task).index(inference.schema.task))
+    task = st.selectbox(_("Task"), list(Task), index=list(Task).index(inference.schema.task))
     row_id = st.selectbox(
-        "Column with the row's id", [None, *shown.columns], format_func=lambda c: c or "none: number them"
+        _("Column with the row's id"), [None, *shown.columns], format_func=lambda c: c or _("none: number them")
     )
-    name = st.text_input("Name of the project", value=file.name.rsplit(".", 1)[0][:60])
-    if st.button("Create the project and store these rows", type="primary"):
+    name = st.text_input(_("Name of the project"), value=file.name.rsplit(".", 1)[0][:60])
+    if st.button(_("Create the project and store these rows"), type="primary"):
         now = datetime.now(UTC)
         schema = confirmed(inference.schema, edited, task or inference.schema.task, row_id, shown)
         project = projects.create(ui.ctx(), user, name=name, schema=schema, now=now)
@@ -151,9 +180,9 @@ def watch(run: int) -> None:
 
 
 def record_labels(user: User, project: Project) -> None:
-    st.caption("A file with the columns row_id and value. Late, in any order, twice: all of that is fine.")
-    file = st.file_uploader("Labels", type=["csv", "tsv", "txt", "parquet", "pq"], key="labels")
-    if file is not None and st.button("Record these labels", type="primary"):
+    st.caption(_("A file with the columns row_id and value. Late, in any order, twice: all of that is fine."))
+    file = st.file_uploader(_("Labels"), type=["csv", "tsv", "txt", "parquet", "pq"], key="labels")
+    if file is not None and st.button(_("Record these labels"), type="primary"):
         with ui.told():
             st.session_state["label_run"] = uploads.request_import(
                 ui.ctx(), user, project, file, file.name, labels_only=True, now=datetime.now(UTC)
@@ -161,26 +190,26 @@ def record_labels(user: User, project: Project) -> None:
     if (run := st.session_state.get("label_run")) is not None:
         ui.run_progress(run)
     with st.form("one_label", clear_on_submit=True):
-        row_id, value = st.text_input("Row id"), st.text_input("True answer")
-        if st.form_submit_button("Record one label"):
+        row_id, value = st.text_input(_("Row id")), st.text_input(_("True answer"))
+        if st.form_submit_button(_("Record one label")):
             with ui.told():
                 told = ingest.record_labels(
                     ui.ctx(), user, project, pd.DataFrame({"row_id": [row_id or None], "value": [value or None]}),
                     source="page", now=datetime.now(UTC),
                 )  # fmt: skip
                 word = next(name for name, count in vars(told).items() if count)
-                st.success(f"Label {word}.")
+                st.success(_(RECORDED[word]))
 
 
 def manage(user: User, project: Project) -> None:
-    st.caption(f"Id {project.id}, created {ui.when(project.created_at)}.")
-    if st.button("Archive this project", icon=":material/archive:"):
+    st.caption(_("Id {id}, created {when}.", id=project.id, when=ui.when(project.created_at)))
+    if st.button(_("Archive this project"), icon=":material/archive:"):
         with ui.told():
             projects.archive(ui.ctx(), user, project.id, datetime.now(UTC))
             st.rerun()
     archived = [p for p in projects.every(ui.ctx()) if p.archived_at]
     for old in archived:
-        if st.button(f"Restore {ui.md(old.name)}", key=f"restore-{old.id}", icon=":material/unarchive:"):
+        if st.button(_("Restore {name}", name=ui.md(old.name)), key=f"restore-{old.id}", icon=":material/unarchive:"):
             with ui.told():
                 projects.restore(ui.ctx(), user, old.id)
                 st.rerun()
@@ -188,17 +217,17 @@ def manage(user: User, project: Project) -> None:
 
 user = ui.require(Role.VIEWER)
 project = ui.project()
-ui.page_head("Data", "Rows and labels, whoever brings them")
-names = ["Stored", "Upload", "Generate", "Labels", "Project"] if project else ["Upload", "Generate"]
-tabs = dict(zip(names, st.tabs(names), strict=True))
+ui.page_head(_("Data"), _("Rows and labels, whoever brings them"))
+names = list(TABS) if project else ["upload", "generate"]
+tabs = dict(zip(names, st.tabs([_(TABS[name]) for name in names]), strict=True))
 if project:
-    with tabs["Stored"]:
+    with tabs["stored"]:
         stored(project)
-    with tabs["Labels"]:
+    with tabs["labels"]:
         record_labels(user, project)
-    with tabs["Project"]:
+    with tabs["project"]:
         manage(user, project)
-with tabs["Upload"]:
+with tabs["upload"]:
     upload(user, project)
-with tabs["Generate"]:
+with tabs["generate"]:
     generate(user)

@@ -10,23 +10,28 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from core import accounts, auth, guard, incidents, projects
 from core.errors import ContinualError, SignInRefused
 from core.records import GUEST, Role, User
+from core.words import mark
 from pages import ui
 
 HERE = Path(__file__).parent
 COOKIE = "continual_ml"
 PAGES = {
-    "": [("overview", "Overview", "space_dashboard"), ("account", "Your account", "account_circle")],
-    "Build": [("data", "Data", "database"), ("models", "Models", "deployed_code"), ("predict", "Predict", "bolt")],
-    "Watch": [
-        ("monitoring", "Monitoring", "monitoring"),
-        ("decisions", "Decisions", "rule"),
-        ("alerts", "Alerts", "notifications"),
-        ("reports", "Reports", "photo_library"),
+    "": [("overview", mark("Overview"), "space_dashboard"), ("account", mark("Your account"), "account_circle")],
+    mark("Build"): [
+        ("data", mark("Data"), "database"),
+        ("models", mark("Models"), "deployed_code"),
+        ("predict", mark("Predict"), "bolt"),
     ],
-    "Operate": [
-        ("automation", "Automation", "event_repeat"),
-        ("health", "Health", "ecg_heart"),
-        ("admin", "Admin", "admin_panel_settings"),
+    mark("Watch"): [
+        ("monitoring", mark("Monitoring"), "monitoring"),
+        ("decisions", mark("Decisions"), "rule"),
+        ("alerts", mark("Alerts"), "notifications"),
+        ("reports", mark("Reports"), "photo_library"),
+    ],
+    mark("Operate"): [
+        ("automation", mark("Automation"), "event_repeat"),
+        ("health", mark("Health"), "ecg_heart"),
+        ("admin", mark("Admin"), "admin_panel_settings"),
     ],
 }
 UNLISTED = {"account"}  # the sidebar's foot leads there
@@ -39,13 +44,15 @@ def frame() -> None:
     st.set_page_config(page_title="Continual ML", page_icon=":material/autorenew:", layout="wide")
     authenticator, people = _authenticator()
     user = _who(authenticator, people)
+    if user is not None:
+        _speak_to(user)
     unlisted = UNLISTED | (set() if user and user.role is Role.ADMIN else FOR_ADMINS)
     # Every page is registered even before sign-in: an unknown address opens a dialog that blocks the form.
     page = st.navigation(
         {
-            section: [
+            ui._(section) if section else "": [
                 st.Page(
-                    HERE / f"{name}.py", title=title, icon=f":material/{icon}:", default=name == "overview",
+                    HERE / f"{name}.py", title=ui._(title), icon=f":material/{icon}:", default=name == "overview",
                     visibility="hidden" if name in unlisted else "visible",
                     url_path=ADDRESSES.get(name),
                 )
@@ -58,7 +65,6 @@ def frame() -> None:
     if user is None:
         _sign_in(authenticator)
         st.stop()
-    _speak_to(user)
     _sidebar(authenticator, user)
     _watch(user)
     if user == GUEST:

@@ -65,7 +65,7 @@ def named(span: tuple[int, int]) -> str:
 # ---- drift ---------------------------------------------------------------------------------------
 @st.cache_data(max_entries=32, show_spinner=False)
 def heatmap(stamp: tuple[Any, ...], windows: int, _scores: pd.DataFrame) -> dict[str, Any]:
-    return charts.as_dict(charts.drift_heatmap(_scores))
+    return charts.as_dict(charts.drift_heatmap(_scores, language=ui.language()))
 
 
 def drift(project: Project, windows: int, stamp: tuple[Any, ...]) -> None:
@@ -137,7 +137,7 @@ def how_it_changed(project: Project, scores: pd.DataFrame, span: tuple[int, int]
         current = rows.span(con, project.id, project.schema, first, last)
         begin = max(champion.first, champion.last - MOST_ROWS) if champion else first
         reference = rows.span(con, project.id, project.schema, begin, champion.last) if champion else current
-    figure = charts.distribution(reference[feature], current[feature], name=feature)
+    figure = charts.distribution(reference[feature], current[feature], name=feature, language=ui.language())
     ui.chart(figure, key="distribution", alt=_("Shares of {feature}, before and now", feature=feature))
     table = here[here["feature"] == feature][["window_number", "metric", "value", "threshold", "drifting"]]
     if len(table):
@@ -155,7 +155,7 @@ def how_it_changed(project: Project, scores: pd.DataFrame, span: tuple[int, int]
         one = worst[0]
         st.caption(
             _("Hit hardest there: {slice}, {label} {inside:.3f} against {outside:.3f} elsewhere.",
-              slice=ui.md(one.name), label=performance.label(one.inside.metric), inside=one.inside.value,
+              slice=ui.md(one.name), label=ui.score_label(one.inside.metric), inside=one.inside.value,
               outside=one.outside.value)
         )  # fmt: skip
 
@@ -201,7 +201,12 @@ def performance_figure(
     stamp: tuple[Any, ...], windows: int, metric: str, _scores: pd.DataFrame, _marks: Any, _guesses: pd.DataFrame | None
 ) -> dict[str, Any]:
     figure = charts.performance(
-        _scores, _marks, label=performance.label(metric), guesses=_guesses, guessed=_("guessed without labels")
+        _scores,
+        _marks,
+        label=ui.score_label(metric),
+        language=ui.language(),
+        guesses=_guesses,
+        guessed=_("guessed without labels"),
     )
     return charts.as_dict(figure)
 
@@ -216,7 +221,7 @@ def scores_over_time(project: Project, windows: int, stamp: tuple[Any, ...]) -> 
         return
     headline = performance.headline(project.schema)
     metrics = list(dict.fromkeys(scores["metric"])) or [headline]
-    metric = st.selectbox(_("Score"), metrics, format_func=performance.label, key="metric", bind="query-params")
+    metric = st.selectbox(_("Score"), metrics, format_func=ui.score_label, key="metric", bind="query-params")
     shown = scores[scores["metric"] == metric]
     with ui.card(
         st,
@@ -233,7 +238,7 @@ def scores_over_time(project: Project, windows: int, stamp: tuple[Any, ...]) -> 
         ]
         guesses = guess_frame(guessed) if metric == headline and trust.valid is not False else None
         figure = performance_figure(stamp, windows, metric, shown, marks, guesses)
-        alt = _("{label} by window with its 95 % interval", label=performance.label(metric))
+        alt = _("{label} by window with its 95 % interval", label=ui.score_label(metric))
         select_windows(ui.chart(figure, key="scores", alt=alt, select=("box", "points")), "score_windows")
         trust_sentence(trust, guessed, scores[scores["metric"] == headline])
     if shown.empty:
@@ -243,7 +248,7 @@ def scores_over_time(project: Project, windows: int, stamp: tuple[Any, ...]) -> 
     current_scores(scores, span)
     where_wrong(project, span, stamp)
     with ui.card(st, _("Are the labels coming?"), _("Share of each window's labels that have arrived")):
-        figure = charts.label_arrival(scores)
+        figure = charts.label_arrival(scores, language=ui.language())
         ui.chart(figure, key="arrival", alt=_("Share of labels that have arrived, by window"))
 
 
@@ -285,7 +290,7 @@ def current_scores(scores: pd.DataFrame, span: tuple[int, int]) -> None:
     """Every score of the chosen windows, with its interval."""
     here = scores[scores["window_number"].between(*span)]
     with st.expander(_("All scores of {windows}", windows=named(span))):
-        table = here.assign(metric=here["metric"].map(performance.label))
+        table = here.assign(metric=here["metric"].map(ui.score_label))
         st.dataframe(
             table[["window_number", "metric", "value", "low", "high", "rows", "maturity"]], hide_index=True,
             column_config={
@@ -327,7 +332,7 @@ def breakdown_figures(
               "rows": one.inside.rows, "rest": one.outside.value} for one in slices]
         )  # fmt: skip
         figure = charts.by_slice(
-            table, label=performance.label(slices[0].inside.metric), inside=_("in the slice"), outside=_("elsewhere")
+            table, label=ui.score_label(slices[0].inside.metric), inside=_("in the slice"), outside=_("elsewhere")
         )
         found["slices"] = charts.as_dict(figure)
     curve = breakdown.reliability(answered, schema)

@@ -4,43 +4,99 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from core import charts, performance, playing, projects, reasons, runs
+from core import charts, performance, playing, projects, runs, words
 from core.records import Action, Project, Role, User
 from core.sources import SOURCES
 from core.store import decisions, labels, models, performances, plays, predictions, rows
+from core.words import mark
 from pages import ui
 
+_ = ui._
+OWN_STEPS = (
+    mark("1. Upload; the columns are recognised, and you confirm them."),
+    mark("2. A first model is trained and compared with the trivial answer."),
+    mark("3. A backtest on your history suggests a policy, and says what it costs."),
+)
 EVENTS = (Action.PROMOTE, Action.HOLD, Action.ROLL_BACK, Action.ALERT)
 
 
 def welcome(user: User) -> None:
     """Three ways in, for an app that has no project yet."""
-    ui.page_head("Welcome to Continual ML")
-    st.markdown("Your model answers; the world changes; this app watches, retrains when it pays, and says why.")
+    ui.page_head(_("Welcome to Continual ML"))
+    st.markdown(_("Your model answers; the world changes; this app watches, retrains when it pays, and says why."))
     see, own, connect = st.columns(3)
-    with ui.card(see, "See it work", "A real stream, played as live traffic."):
+    with ui.card(
+        see, _("See it work"), _("A real stream, played as live traffic: under a minute to its first retrain.")
+    ):
         play_form(user)
-    with ui.card(own, "Use my own data", "A CSV or Parquet file with the answers in one column."):
-        ui.link("data", "Upload on the Data page", ":material/upload:")
-    with ui.card(connect, "Connect an app", "Send rows and labels over HTTP."):
-        st.code('curl -X POST "$URL/predict" -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\\n'
-                '  -d \'{"project": "...", "rows": [{"x": 1.0}]}\'', language="bash")  # fmt: skip
+    with ui.card(own, _("Use my own data"), _("A CSV or Parquet file with the answers in one column.")):
+        for step in OWN_STEPS:
+            st.markdown(f":small[{_(step)}]")
+        ui.link("data", _("Upload on the Data page"), ":material/upload:")
+    with ui.card(connect, _("Connect an app"), _("Send rows and labels over HTTP; every answer comes back at once.")):
+        st.code(
+            f'curl -X POST {ui.base_url()}/predict \\\n  -H "Authorization: Bearer $TOKEN" \\\n'
+            '  -H "Content-Type: application/json" \\\n  -d \'{"project": "...", "rows": [{"x": 1.0}]}\'',
+            language="bash", wrap_lines=True,
+        )  # fmt: skip
+        st.caption(_("The first token was shown when the app was set up; an administrator makes others."))
 
 
 def play_form(user: User) -> None:
     """Choose a bundled stream and play it."""
     streams = {name: source for name, source in SOURCES.items() if source.kind == "bundled"}
-    chosen = st.selectbox("Stream", list(streams), format_func=lambda name: streams[name].label, key="stream")
-    st.caption(streams[chosen].description)
-    speed = st.select_slider("Rows a tick", [50, 100, 250, 500, 1000, 2000], value=500, key="rows_per_tick")
-    delay = st.number_input("Labels arrive this many rows later", 0, 20_000, 0, step=100, key="label_delay")
-    if st.button(f"Play {chosen}", type="primary", icon=":material/play_arrow:", key="play"):
+    chosen = st.selectbox(_("Stream"), list(streams), format_func=lambda name: _(streams[name].label), key="stream")
+    st.caption(_(streams[chosen].description))
+    with st.expander(_("Pace"), icon=":material/speed:"):
+        speed = st.select_slider(
+            _("Rows every two seconds"), [50, 100, 250, 500, 1000, 2000], value=500, key="rows_per_tick"
+        )
+        delay = st.number_input(_("Labels arrive this many rows later"), 0, 20_000, 0, step=100, key="label_delay")
+    if st.button(_("Play {stream}", stream=chosen), type="primary", icon=":material/play_arrow:", key="play"):
         now = datetime.now(UTC)
-        with ui.told(), st.spinner("Storing the first rows"):
+        with ui.told(), st.spinner(_("Storing the first rows")):
             project = playing.begin(ui.ctx(), user, chosen, rows_per_tick=speed, label_delay_rows=int(delay), now=now)
             runs.request(ui.ctx(), user, "cycle", project.id, now=now)
             ui.choose(project.id)
+            st.session_state["tour"] = project.id
             st.rerun()
+
+
+# ---- the first minute ----------------------------------------------------------------------------
+@st.fragment(run_every="1s")
+def tour(project: Project) -> None:
+    """How far the demo has come, step by step, until it can show why it retrained."""
+    with ui.ctx().database.read() as con:
+        count, answered = rows.count(con, project.id), predictions.count(con, project.id)
+        reign = models.reign(con, project.id)
+        entries = decisions.latest(con, project.id, actions=(Action.RETRAIN,), limit=20)
+        scored = performances.measured(con, project.id)
+    retrain = next((e for e in reversed(entries) if e.reasons[0].code != "first_model"), None)
+    with ui.ctx().database.read() as con:
+        came = decisions.following(con, retrain.id) if retrain and retrain.id else []
+    steps = [
+        (_("{rows} rows came in", rows=f"{count:,}"), count > 0),
+        (_("A first model was trained and answers"), reign is not None),
+        (_("{answers} rows were answered before their label was known", answers=f"{answered:,}"), answered > 0),
+        (_("{windows} windows were scored when their labels came", windows=len(scored)), bool(scored)),
+        (_("It decided to retrain"), retrain is not None),
+        (_("A challenger was compared on rows neither model had seen"), bool(came)),
+    ]
+    with ui.card(st, _("The first minute"), _("What happens, as it happens. You can leave this page; it goes on.")):
+        current = next((i for i, (_text, done) in enumerate(steps) if not done), len(steps))
+        for i, (text, done) in enumerate(steps):
+            icon = "check_circle" if done else "progress_activity" if i == current else "radio_button_unchecked"
+            color = "green" if done else "blue" if i == current else "gray"
+            st.markdown(f":{color}[:material/{icon}:] {text}")
+        running = [run for run in runs.active(ui.ctx(), project.id) if run.progress]
+        if current < len(steps):
+            st.caption(running[0].progress if running else _("waiting for the next rows"))
+            return
+        assert retrain
+        st.success(" ".join(ui.sentence(reason) for reason in retrain.reasons), icon=":material/model_training:")
+        if st.button(_("See why it retrained"), type="primary", icon=":material/rule:", key="why"):
+            st.session_state.pop("tour", None)
+            st.switch_page(str(ui.HERE / "decisions.py"), query_params={"id": str(retrain.id), "project": project.id})
 
 
 def verdict_of(project: Project) -> None:
@@ -51,12 +107,14 @@ def verdict_of(project: Project) -> None:
         )
         running = [run for run in runs.active(ui.ctx(), project.id) if run.job in ("cycle", "retrain")]
     if not newest:
-        ui.verdict("gray", "hourglass_empty", "Unknown", "No check has run yet. The first one runs within a minute.")
+        ui.verdict(
+            "gray", "hourglass_empty", _("Unknown"), _("No check has run yet. The first one runs within a minute.")
+        )
         return
     entry = newest[0]
     color, icon, word = ui.LOOK[entry.action]
-    doing = f"Now: {running[0].progress}" if running and running[0].progress else None
-    ui.verdict(color, icon, word, " ".join(reasons.sentence(reason) for reason in entry.reasons), foot=doing)
+    doing = _("Now: {what}", what=running[0].progress) if running and running[0].progress else None
+    ui.verdict(color, icon, _(word), " ".join(ui.sentence(reason) for reason in entry.reasons), foot=doing)
 
 
 def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
@@ -74,24 +132,31 @@ def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
     grid = st.grid(5, min_column_width=165, gap="small")
     last = headline[headline["maturity"] >= 0.999].tail(30)
     grid.metric(
-        performance.label(metric), f"{last['value'].iloc[-1]:.3f}" if len(last) else "unknown",
+        ui.score_label(metric), words.number(last["value"].iloc[-1], ui.language()) if len(last) else _("unknown"),
         chart_data=last["value"].tolist() if len(last) > 1 else None, border=True, height="stretch",
-        help=f"{performance.label(metric)} of the newest window whose labels are all in.",
+        help=_("Of the newest window whose labels are all in."),
     )  # fmt: skip
     moved = drift[drift["feature"].isin(project.schema.names)]
     drifting = int(moved.groupby("feature")["drifting"].any().sum()) if len(drift) else None
     grid.metric(
-        "Drifting features", "unknown" if drifting is None else f"{drifting} / {len(project.schema.names)}",
-        border=True, height="stretch", help="Features past their limit in the newest window.",
-    )  # fmt: skip
-    grid.metric("Predictions", f"{answered:,}", f"{day:,} in 24 h", delta_color="off", border=True, height="stretch")
-    grid.metric(
-        "Labels in", f"{labelled / count:.0%}" if count else "unknown", f"{labelled:,} of {count:,} rows",
-        delta_color="off", border=True, height="stretch", help="Share of all rows whose true answer has arrived.",
+        _("Drifting features"), _("unknown") if drifting is None else f"{drifting} / {len(project.schema.names)}",
+        border=True, height="stretch", help=_("Features past their limit in the newest window."),
     )  # fmt: skip
     grid.metric(
-        "Champion", f"v{reign.version}" if reign else "none",
-        f"since {ui.when(reign.began_at)}" if reign else None, delta_color="off", border=True, height="stretch",
+        _("Predictions"),
+        f"{answered:,}",
+        _("{count:,} in 24 h", count=day),
+        delta_color="off",
+        border=True,
+        height="stretch",
+    )
+    grid.metric(
+        _("Labels in"), f"{labelled / count:.0%}" if count else _("unknown"), _("{labelled:,} of {count:,} rows", labelled=labelled, count=count),
+        delta_color="off", border=True, height="stretch", help=_("Share of all rows whose true answer has arrived."),
+    )  # fmt: skip
+    grid.metric(
+        _("Champion"), f"v{reign.version}" if reign else _("none"),
+        _("since {when}", when=ui.when(reign.began_at)) if reign else None, delta_color="off", border=True, height="stretch",
     )  # fmt: skip
 
 
@@ -109,25 +174,35 @@ def live(project_id: str) -> None:
     left, right = st.columns([2.1, 1], gap="small")
     metric = performance.headline(project.schema)
     with ui.card(
-        left, "Is the model still good?", f"{performance.label(metric)} a window, scored before training on it"
+        left,
+        _("Is the model still good?"),
+        _("{score} a window, scored before training on it", score=ui.score_label(metric)),
     ):
         shown = scores[scores["metric"] == metric]
         if shown.empty:
-            st.info("No window has labels yet. Scores appear when the first labels of answered rows arrive.")
+            st.info(_("No window has labels yet. Scores appear when the labels of answered rows arrive."))
         else:
-            marks = [(e.window_number, e.action, f"{ui.LOOK[e.action][2]} v{e.version}") for e in events
+            marks = [(e.window_number, e.action, f"{_(ui.LOOK[e.action][2])} v{e.version}") for e in events
                      if e.window_number is not None]  # fmt: skip
-            figure = charts.performance(shown, marks, label=performance.label(metric))
-            ui.chart(figure, key="performance", alt=f"{performance.label(metric)} by window with its interval")
+            figure = charts.performance(shown, marks, language=ui.language(), label=ui.score_label(metric))
+            ui.chart(
+                figure,
+                key="performance",
+                alt=_("{label} by window with its 95 % interval", label=ui.score_label(metric)),
+            )
         if not drift.empty:
-            st.caption("Features past their drift limit")
-            ui.chart(charts.drift_count(drift), key="drift_count", alt="Number of drifting features by window")
-    with ui.card(right, "What did it do, and why?"):
+            st.caption(_("Features past their drift limit"))
+            ui.chart(
+                charts.drift_count(drift, language=ui.language()),
+                key="drift_count",
+                alt=_("Number of drifting features by window"),
+            )
+    with ui.card(right, _("What did it do, and why?")):
         for entry in newest:
             ui.entry(entry)
         if not newest:
-            st.caption("Nothing yet: the first check decides.")
-        ui.link("decisions", "All decisions", ":material/rule:")
+            st.caption(_("Nothing yet: the first check decides."))
+        ui.link("decisions", _("All decisions"), ":material/rule:")
 
 
 def controls(user: User, project: Project, actions) -> None:  # type: ignore[no-untyped-def]
@@ -135,15 +210,15 @@ def controls(user: User, project: Project, actions) -> None:  # type: ignore[no-
     with ui.ctx().database.read() as con:
         play = plays.get(con, project.id)
     if play is not None:
-        word, icon = ("Pause stream", "pause") if play.playing else ("Resume stream", "play_arrow")
+        word, icon = (_("Pause stream"), "pause") if play.playing else (_("Resume stream"), "play_arrow")
         if actions.button(word, icon=f":material/{icon}:", key="pace"):
             with ui.told():
                 playing.set_pace(ui.ctx(), user, project, playing=not play.playing, now=now)
             st.rerun()
-    if actions.button("Check now", type="primary", icon=":material/troubleshoot:", key="check"):
+    if actions.button(_("Check now"), type="primary", icon=":material/troubleshoot:", key="check"):
         with ui.told():
             runs.request(ui.ctx(), user, "cycle", project.id, now=now)
-            st.toast("The check starts within a second")
+            st.toast(_("The check starts within a second"))
 
 
 user = ui.require(Role.VIEWER)
@@ -151,6 +226,8 @@ project = ui.project()
 if project is None:
     welcome(user)
     st.stop()
-actions = ui.page_head("Overview")
+actions = ui.page_head(_("Overview"))
 controls(user, project, actions)
+if st.session_state.get("tour") == project.id:
+    tour(project)
 live(project.id)

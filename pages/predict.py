@@ -11,6 +11,8 @@ from core.records import Column, Kind, Project, Role, User
 from core.store import predictions, rows
 from pages import ui
 
+_ = ui._
+
 
 def field(column: Column, example: Any) -> Any:
     """One input of the form, made from the schema; left empty it is missing."""
@@ -34,26 +36,28 @@ def one_row(user: User, project: Project) -> None:
         for i, column in enumerate(project.schema.features):
             with columns[i % 3]:
                 values[column.name] = field(column, None if newest is None else newest[column.name].iloc[0])
-        asked = st.form_submit_button("Predict", type="primary", icon=":material/bolt:")
+        asked = st.form_submit_button(_("Predict"), type="primary", icon=":material/bolt:")
     if asked:
         with ui.told():
             answer = prediction.predict(
                 ui.ctx(), user, project, pd.DataFrame([values]), source="page", now=datetime.now(UTC)
             ).iloc[0]
             shown = st.columns(4)
-            shown[0].metric("Answer", str(answer["answer"]), border=True)
+            shown[0].metric(_("Answer"), str(answer["answer"]), border=True)
             shown[1].metric(
-                "Probability", "none" if pd.isna(answer["probability"]) else f"{answer['probability']:.1%}", border=True
+                _("Probability"),
+                _("none") if pd.isna(answer["probability"]) else f"{answer['probability']:.1%}",
+                border=True,
             )
-            shown[2].metric("Model", f"v{answer['version']}", border=True)
-            shown[3].metric("Latency", f"{answer['latency_ms']:.1f} ms", border=True)
-            st.caption(f"Row id `{answer['row_id']}`: record its true answer on Data under this id.")
+            shown[2].metric(_("Model"), f"v{answer['version']}", border=True)
+            shown[3].metric(_("Latency"), f"{answer['latency_ms']:.1f} ms", border=True)
+            st.caption(_("Row id `{row_id}`: record its true answer on Data under this id.", row_id=answer["row_id"]))
 
 
 def a_file(user: User, project: Project) -> None:
-    file = st.file_uploader("CSV or Parquet, up to 100,000 rows", type=["csv", "tsv", "txt", "parquet", "pq"])
-    if file is not None and st.button("Predict all rows", type="primary"):
-        with ui.told(), st.spinner("Predicting"):
+    file = st.file_uploader(_("CSV or Parquet, up to 100,000 rows"), type=["csv", "tsv", "txt", "parquet", "pq"])
+    if file is not None and st.button(_("Predict all rows"), type="primary"):
+        with ui.told(), st.spinner(_("Predicting")):
             frames = reading.frames(file, file.name, max_bytes=ui.ctx().settings.upload_megabytes * 1_000_000,
                                     max_rows=prediction.MOST_ROWS)  # fmt: skip
             frame = pd.concat(list(frames), ignore_index=True)
@@ -62,7 +66,7 @@ def a_file(user: User, project: Project) -> None:
     answered = st.session_state.get("answers")
     if answered is not None:
         st.dataframe(answered, hide_index=True, height=260)
-        st.download_button("Download answers as CSV", answered.to_csv(index=False), "answers.csv", "text/csv")
+        st.download_button(_("Download answers as CSV"), answered.to_csv(index=False), "answers.csv", "text/csv")
 
 
 def from_code(project: Project) -> None:
@@ -70,7 +74,7 @@ def from_code(project: Project) -> None:
         column.name: {Kind.NUMERIC: 0.0, Kind.BOOLEAN: True}.get(column.kind, "text")
         for column in project.schema.features
     }
-    st.caption("The token was shown once when the app was set up; an administrator can make another.")
+    st.caption(_("The token was shown once when the app was set up; an administrator can make another."))
     st.code(
         "import httpx\n\n"
         f'answer = httpx.post("{ui.base_url()}/predict", headers={{"Authorization": "Bearer <token>"}},\n'
@@ -85,7 +89,7 @@ def newest(project: Project) -> None:
     with ui.ctx().database.read() as con:
         frame = predictions.newest(con, project.id, limit=20)
     if frame.empty:
-        st.info("Nothing has been asked yet.")
+        st.info(_("Nothing has been asked yet."))
         return
     frame["probability"] = [None if p is None or not len(p) else max(p) for p in frame["probabilities"]]
     st.dataframe(frame[["predicted_at", "answer", "probability", "version", "label"]], hide_index=True, height=260)
@@ -93,20 +97,20 @@ def newest(project: Project) -> None:
 
 user = ui.require(Role.VIEWER)
 project = ui.project()
-ui.page_head("Predict", "Every answer is kept, so that its label can find it")
+ui.page_head(_("Predict"), _("Every answer is kept, so that its label can find it"))
 if project is None:
     ui.no_project()
     st.stop()
 if prediction.champion(ui.ctx(), project) is None:
-    st.info("There is no champion yet. Train a first model on Models.")
-    ui.link("models", "Models", ":material/deployed_code:")
+    st.info(_("There is no champion yet. Train a first model on Models."))
+    ui.link("models", _("Models"), ":material/deployed_code:")
     st.stop()
-single, batch, code = st.tabs(["One row", "A file", "From code"])
+single, batch, code = st.tabs([_("One row"), _("A file"), _("From code")])
 with single:
     one_row(user, project)
 with batch:
     a_file(user, project)
 with code:
     from_code(project)
-with ui.card(st, "The newest answers"):
+with ui.card(st, _("The newest answers")):
     newest(project)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from core import auth, context, projects, reasons, runs, words
+from core import auth, context, performance, projects, reasons, runs, words
 from core.context import Context
 from core.errors import ContinualError
 from core.policy import Policy
@@ -53,6 +53,13 @@ def set_language(language: str) -> None:
 def _(text: str, **params: Any) -> str:
     """The sentence in the session's language, with its parameters filled in."""
     return words.say(text, language(), **params)
+
+
+def score_label(metric: str) -> str:
+    """What a score is called in the session's language."""
+    name, _of, of = metric.partition(":")
+    label = _(performance.METRICS[name][0])
+    return _("{score} of {name}", score=label, name=of) if of else label
 
 
 def sentence(reason: Reason) -> str:
@@ -154,7 +161,7 @@ def entry(decision: Entry, *, detail: bool = False) -> None:
     color, icon, word = LOOK[decision.action]
     version = f" v{decision.version}" if decision.version else ""
     st.markdown(
-        f":{color}-badge[:material/{icon}: {word}{version}] :small[[#{decision.id}](/decisions?id={decision.id}) · "
+        f":{color}-badge[:material/{icon}: {_(word)}{version}] :small[[#{decision.id}](/decisions?id={decision.id}) · "
         f"{ago(decision.decided_at)}]  \n:small[{' '.join(sentence(reason) for reason in decision.reasons)}]"
     )
     if detail and decision.nearest_flip:
@@ -197,9 +204,9 @@ def choice(name: str, label: str, options: dict[str, str]) -> str:
 
 
 def no_project() -> None:
-    st.info("There is no project yet. Play a stream on Overview, or upload your own rows on Data.")
-    link("overview", "Overview", ":material/space_dashboard:")
-    link("data", "Data", ":material/database:")
+    st.info(_("There is no project yet. Play a stream on Overview, or upload your own rows on Data."))
+    link("overview", _("Overview"), ":material/space_dashboard:")
+    link("data", _("Data"), ":material/database:")
 
 
 @st.fragment(run_every="1s")
@@ -207,11 +214,11 @@ def run_progress(run: int) -> None:
     """How a background run stands; it goes on when the page is left."""
     state = runs.get(ctx(), run)
     if state.outcome in (Outcome.QUEUED, Outcome.RUNNING):
-        st.info(f"{state.progress or 'Waiting to start'} …", icon=":material/progress_activity:")
+        st.info(f"{state.progress or _('Waiting to start')} …", icon=":material/progress_activity:")
     elif state.outcome is Outcome.OK:
         st.success(state.message)
     else:
-        st.error(f"{state.outcome}: {state.message}")
+        st.error(f"{_(state.outcome)}: {state.message}")
 
 
 def policy(project: Project) -> Policy:
