@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -211,11 +212,11 @@ def history(ctx: Context, now: datetime, *, span: timedelta, bars: int) -> pd.Da
     table = counted.pivot_table(
         index=["component", "span"], columns="state", values="samples", aggfunc="sum", fill_value=0
     )
-    table = table.reindex(columns=[str(state) for state in State], fill_value=0).astype(int)
-    rows = [
-        (component, int(bar), _worst(seen, known := _known(seen, width)), known)
-        for (component, bar), seen in zip(table.index, table.to_dict("records"), strict=True)
-    ]
+    rows = []
+    for (component, bar), samples in zip(table.index, table.to_dict("records"), strict=True):
+        seen = Counter({State(str(state)): int(count) for state, count in samples.items()})
+        known = min(sum(seen[state] for state in (State.UP, State.SLOW, State.DOWN)) * SAMPLED_EVERY / width, 1.0)
+        rows.append((component, int(bar), _worst(seen, known), known))
     return pd.DataFrame(rows, columns=["component", "bar", "state", "known"])
 
 
@@ -254,12 +255,7 @@ def prune(ctx: Context, now: datetime) -> int:
         return store.prune(con, before=now - KEPT)
 
 
-def _known(seen: dict[str, int], width: timedelta) -> float:
-    samples = sum(seen[state] for state in (State.UP, State.SLOW, State.DOWN))
-    return min(samples * SAMPLED_EVERY / width, 1.0)
-
-
-def _worst(seen: dict[str, int], known: float) -> State:
+def _worst(seen: Counter[State], known: float) -> State:
     worst = next((state for state in (State.DOWN, State.SLOW) if seen[state]), None)
     if worst:
         return worst

@@ -11,6 +11,7 @@ import streamlit as st
 from core import charts, health, runs
 from core.health import Component, State, Uptime
 from core.records import Role
+from core.store.health import Resources
 from core.words import mark
 from jobs import JOBS
 from pages import ui
@@ -119,20 +120,17 @@ def trend(column: str, period: str, minute: int, data_dir: str) -> dict[str, Any
 def resources(now: datetime, period: str) -> None:
     """CPU, memory, disk and response times: now, and over the period."""
     found = health.newest(ui.ctx())
-    fresh = found[1] if found and now - found[0] <= health.STALE else None
-    unknown = ui._("unknown")
+    fresh = found[1] if found and now - found[0] <= health.STALE else Resources(None, None, None, None)
 
-    def text(value: float | None, words: str) -> str:
-        return unknown if value is None else ui._(words, value=value)
+    def text(value: float | None, words: str, unit: float = 1.0) -> str:
+        return ui._("unknown") if value is None else ui._(words, value=value / unit)
 
     values = {
-        "cpu": (mark("CPU of the machine"), text(fresh and fresh.cpu, mark("{value:.0%}"))),
-        "memory_bytes": (mark("Memory of the app"), text(fresh and fresh.memory_bytes and fresh.memory_bytes / 1e6,
-                                                         mark("{value:,.0f} MB"))),
-        "disk_free_bytes": (mark("Free disk"), text(fresh and fresh.disk_free_bytes and fresh.disk_free_bytes / 1e9,
-                                                    mark("{value:,.1f} GB"))),
-        "p95_ms": (mark("Response p95"), text(fresh and fresh.p95_ms, mark("{value:,.0f} ms"))),
-    }  # fmt: skip
+        "cpu": (mark("CPU of the machine"), text(fresh.cpu, mark("{value:.0%}"))),
+        "memory_bytes": (mark("Memory of the app"), text(fresh.memory_bytes, mark("{value:,.0f} MB"), 1e6)),
+        "disk_free_bytes": (mark("Free disk"), text(fresh.disk_free_bytes, mark("{value:,.1f} GB"), 1e9)),
+        "p95_ms": (mark("Response p95"), text(fresh.p95_ms, mark("{value:,.0f} ms"))),
+    }
     helps = {
         "cpu": mark("Busy share of all processors, the mean of each minute."),
         "memory_bytes": mark("Resident memory of the app and its workers."),

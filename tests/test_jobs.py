@@ -54,8 +54,8 @@ def test_each_job_has_a_name_a_label_and_a_file_of_its_own():
         assert job.label[0].isupper()
 
 
-def test_only_the_fire_drill_is_off_by_default():
-    assert [job.name for job in JOBS if not job.enabled_by_default] == ["fire_drill"]
+def test_only_the_weekly_report_and_the_fire_drill_are_off_by_default():
+    assert [job.name for job in JOBS if not job.enabled_by_default] == ["weekly_report", "fire_drill"]
 
 
 def test_the_check_and_the_drill_keep_the_interval_of_the_settings(settings):
@@ -166,4 +166,6 @@ def test_the_mirror_runs_only_when_mlflow_is_behind(ctx, power, now, monkeypatch
 
 
 def test_pruning_says_what_it_forgot(ctx, now):
-    assert run_now(ctx, "prune", now).message == "0 old runs and 0 failed deliveries forgotten"
+    assert run_now(ctx, "prune", now).message == (
+        "0 old runs, 0 failed deliveries, 0 deleted reports and 0 samples of health forgotten"
+    )
