@@ -14,6 +14,9 @@ from core.records import SYSTEM, Action
 from core.settings import Settings
 from core.sources import SOURCES
 from core.store import decisions, policies
+from core.store.codec import load
+from core.store.decisions import Entry
+from scripts.golden import GOLDEN, KEPT
 from tests.conftest import NOW
 
 WINDOW = 100
@@ -107,6 +110,22 @@ def test_a_decision_of_an_older_logic_says_so_and_what_differs_is_no_fault(check
     assert ledger.replay_entry(old, policy).same
     otherwise = ledger.replay_entry(replace(old, action=Action.ALERT), policy)
     assert (otherwise.logic, otherwise.now, otherwise.same, otherwise.faulty) == (0, LOGIC, False, False)
+
+
+def test_100_sampled_decisions_replay_to_the_identical_verdict_and_numbers():
+    """What an older logic decided (`decisions-<logic>.jsonl`) has to stay readable, and a difference be explained."""
+    current = []
+    for line in "".join(
+        path.read_text("utf-8") for path in sorted(GOLDEN.parent.glob("decisions*.jsonl"))
+    ).splitlines():
+        kept = json.loads(line)
+        entry, policy = load(Entry, json.dumps(kept["entry"])), Policy.from_json(json.dumps(kept["policy"]))
+        found = ledger.replay_entry(entry, policy)
+        assert not found.faulty, (entry.action, entry.window_number, found.differences)
+        current += [entry] * (found.logic == LOGIC)
+    assert len(current) >= KEPT, "the logic was changed on purpose? python -m scripts.golden, and keep the old file"
+    assert {entry.action for entry in current} >= set(Action) - {Action.FAIL}
+    assert len({entry.reasons[0].code for entry in current}) >= 12
 
 
 def test_what_an_earlier_release_did_not_store_takes_its_default():
