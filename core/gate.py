@@ -291,6 +291,8 @@ def _chance_above(mean: float, above: float, rows: int, level: float, disagreeme
 
 def _smallest(enough: Callable[[float], bool], largest: float) -> float | None:
     """The smallest value in [0, largest] that is enough, where larger ones are too."""
+    if enough(0.0):
+        return 0.0
     if not enough(largest):
         return None
     low, high = 0.0, largest

@@ -9,13 +9,14 @@ told apart: under the same logic it is a fault, under an older one a release tha
 import json
 import math
 from dataclasses import asdict, dataclass, replace
+from statistics import median
 from typing import Any
 
 from core.context import Context
 from core.errors import NotFound
-from core.gate import SANITY
+from core.gate import FEWEST_BLOCKS, GATES, SANITY, Price, disagreement, price
 from core.policy import LOGIC, Approval, Evidence, Memory, Policy, decide
-from core.records import Action
+from core.records import Action, Project
 from core.store import decisions, policies
 from core.store.codec import dump
 from core.store.decisions import Entry
@@ -67,6 +68,47 @@ def replay_decision(ctx: Context, decision: int) -> Replayed:
             )
         policy = Policy.from_json(policies.get(con, entry.project, entry.policy_version))  # type: ignore[arg-type]
     return replay_entry(entry, policy)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What each gate costs a project. ``disagreement`` is that of its ``comparisons`` so far, or assumed if there are 0."""
+
+    disagreement: float
+    comparisons: int
+    gates: dict[str, Price]
+
+
+ASSUMED = 0.1  # of the rows have two models disagree, until a project has comparisons of its own
+PRICED = 20  # comparisons, the newest
+DIFFERENCE, RELATIVE = 0.04, 0.1  # priced: points for right or wrong, a share of the champion's error for numbers
+
+
+def prices(ctx: Context, project: Project, policy: Policy) -> Prices:
+    """Each gate's price (`core.gate.price`) at this policy's windows and levels, as this project's models differ.
+
+    Without a comparison yet nothing can be said of numbers: no gates then.
+    """
+    with ctx.database.read() as con:
+        entries = decisions.latest(con, project.id, actions=(Action.PROMOTE, Action.HOLD), limit=PRICED)
+    kept = [entry.comparison for entry in entries if entry.comparison and len(entry.comparison.losses) == 2]
+    seen = [
+        disagreement(found.losses[0], found.losses[1], found.rows)
+        for found in kept
+        if len(found.losses[0]) >= FEWEST_BLOCKS
+    ]
+    bounded = project.schema.task.is_classification
+    if not seen and not bounded:
+        return Prices(0.0, 0, {})
+    apart = max(median(seen), 1e-9) if seen else ASSUMED
+    difference = DIFFERENCE if bounded else RELATIVE * median(found.champion for found in kept)
+    return Prices(apart, len(seen), {
+        name: price(
+            name, rows=policy.window_rows, level=policy.gate_level, disagreement=apart, difference=difference,
+            minimum_gain=policy.minimum_gain, rollback_level=policy.rollback_level, bounded=bounded,
+        )
+        for name in GATES
+    })  # fmt: skip
 
 
 def replayable(entry: Entry) -> bool:

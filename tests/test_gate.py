@@ -136,7 +136,8 @@ def test_the_price_says_what_passes_and_what_does_not():
         for rows in (found.rows_needed, found.rows_needed - 1)
     )
     assert enough >= 0.8 > less
-    assert gate.price("none", rows=500, level=0.05, disagreement=0.1).harm is None
+    none = gate.price("none", rows=500, level=0.05, disagreement=0.1)
+    assert (none.equal, none.harm, none.gain) == (1.0, None, 0.0)
 
 
 @given(

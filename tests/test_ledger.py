@@ -112,6 +112,18 @@ def test_a_decision_of_an_older_logic_says_so_and_what_differs_is_no_fault(check
     assert (otherwise.logic, otherwise.now, otherwise.same, otherwise.faulty) == (0, LOGIC, False, False)
 
 
+def test_each_gate_has_its_price_at_the_disagreement_that_the_project_has_shown(restarted):
+    ctx, kept = restarted
+    project = projects.get(ctx, kept[0].project)
+    told = ledger.prices(ctx, project, replace(PRESETS["balanced"], window_rows=500))
+    assert told.comparisons == sum(bool(entry.comparison) for entry in kept if entry.project == project.id) > 0
+    assert 0.0 < told.disagreement < 1.0
+    assert told.gates["veto"].equal == pytest.approx(0.93)
+    assert told.gates["superiority"].equal < told.gates["veto"].equal < told.gates["none"].equal == 1.0
+    young = ledger.prices(ctx, replace(project, id="nobody"), PRESETS["balanced"])
+    assert (young.comparisons, young.disagreement) == (0, 0.1)
+
+
 def test_100_sampled_decisions_replay_to_the_identical_verdict_and_numbers():
     """What an older logic decided (`decisions-<logic>.jsonl`) has to stay readable, and a difference be explained."""
     current = []
