@@ -23,8 +23,8 @@ UNEVEN = 2.0  # times as much variance between blocks as within: four standard e
 
 def sketch(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """The sum over rows of the outer product of (1, scores): the upper triangle, row by row. ``scores`` is (F, rows)."""
-    rows = np.concatenate([np.ones((1, scores.shape[1]), np.float32), scores])
-    return np.asarray((rows @ rows.T)[np.triu_indices(len(rows))])
+    rows = np.concatenate([np.ones((1, scores.shape[1])), scores])  # in doubles: the same whatever else is profiled
+    return np.asarray((rows @ rows.T)[np.triu_indices(len(rows))], np.float32)
 
 
 def moments(cross: NDArray[np.floating]) -> tuple[float, Floats, Floats]:
