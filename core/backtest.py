@@ -27,8 +27,9 @@ from scipy import stats
 from core import reasons, replay, turn
 from core.errors import ContinualError, NotEnoughRows
 from core.policy import PRESETS, Approval, Policy
+from core.policy_words import NAMES
 from core.records import Action, Reason, Schema, Task
-from core.words import mark, say
+from core.words import say
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -44,15 +45,6 @@ WAVES = 5
 NEVER_USABLE = np.iinfo(np.int64).max
 
 SCHEDULED = "every_8"
-LABELS = {
-    "current": mark("Your policy"),
-    "never": mark("Never"),
-    "always": mark("Every window"),
-    SCHEDULED: mark("Every 8 windows"),
-    "careful": mark("Careful"),
-    "balanced": mark("Balanced"),
-    "eager": mark("Eager"),
-}
 
 
 @dataclass(frozen=True)
@@ -168,7 +160,7 @@ def contestants(current: Policy) -> dict[str, Policy]:
     mine = replace(current, approval=Approval.AUTOMATIC)
     if same_as(mine, played) is None:
         played["current"] = mine
-    return {name: played[name] for name in LABELS if name in played}
+    return {name: played[name] for name in NAMES if name in played}
 
 
 def same_as(policy: Policy, others: Mapping[str, Policy]) -> str | None:
@@ -462,7 +454,7 @@ def _why_not_always(test: Backtest, taken: str) -> tuple[Reason, ...]:
 
 def told(reason: Reason, language: str = "en") -> Reason:
     """The reason with its policies called by their labels, for `reasons.sentence`."""
-    named = {key: say(LABELS[value], language) for key, value in reason.params.items() if key in ("policy", "best")}
+    named = {key: say(NAMES[value], language) for key, value in reason.params.items() if key in ("policy", "best")}
     return Reason(reason.code, reason.params | named)
 
 
@@ -489,7 +481,7 @@ def in_words(test: Backtest) -> str:
     advice, scale, unit = advise(test), *((1.0, "MAE") if test.regression else (100.0, "accuracy %"))
     head = f"{'policy':<16} {unit:>10} {'95 % interval':>18} {'retrains':>8} {'against yours':>26} {'cost':>6}"
     lines = [
-        f"{LABELS[line.name]:<16} {scale * line.score.mean:>10.4g} "
+        f"{NAMES[line.name]:<16} {scale * line.score.mean:>10.4g} "
         f"{f'{scale * line.score.low:.4g} to {scale * line.score.high:.4g}':>18} {line.retrains:>8} "
         f"{'yours' if line.name == test.current else _against(line.gain, scale):>26} {line.cost:>6.3f}"
         for line in standings(test)

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core import auth, backtest, projects, runs, training
-from core.backtest import Backtest, Recorded
+from core import auth, backtest, policy_words, projects, runs, training
+from core.backtest import Advice, Backtest, Recorded, Standing
 from core.context import Context
 from core.errors import InvalidInput, NotEnoughRows, NotFound
 from core.policy import Policy
-from core.records import Project, Role, User
+from core.records import Project, Reason, Role, User
 from core.store import backtests, labels, rows
 from core.store.codec import load
 from core.store.runs import RunRow
@@ -80,6 +80,21 @@ def latest(ctx: Context, project: Project) -> Kept | None:
         return None
     run, text, made_at, made_by = found
     return Kept(run, made_at, made_by, load(Backtest, text))
+
+
+def standings(kept: Kept) -> tuple[Standing, ...]:
+    """A line for every policy that was played."""
+    return backtest.standings(kept.test)
+
+
+def advice(kept: Kept, price: float | None = None) -> Advice:
+    """Which policy to take at this price of a retrain (the policy's own, if None)."""
+    return backtest.advise(kept.test, price)
+
+
+def told(reason: Reason, language: str) -> Reason:
+    """The reason with its policies called by their labels in this language."""
+    return backtest.told(reason, language)
 
 
 # ---- playing -------------------------------------------------------------------------------------
@@ -161,5 +176,5 @@ def adopt(ctx: Context, user: User, project: Project, kept: Kept, name: str, now
     if trial is None:
         raise NotFound(f"The backtest of run {kept.run} did not play a policy {name!r}")
     _, current = projects.policy(ctx, project.id)
-    why = f"backtest of run {kept.run}: {backtest.LABELS[name]}"
+    why = f"backtest of run {kept.run}: {policy_words.NAMES[name]}"
     return projects.set_policy(ctx, user, project.id, replace(trial.policy, approval=current.approval), now, why=why)

@@ -381,6 +381,38 @@ def _apart(labels: Iterable[str]) -> list[str]:
     return out
 
 
+def backtest(
+    points: pd.DataFrame, *, current: str, recommended: str | None, x_title: str, y_title: str, lower_is_better: bool
+) -> go.Figure:
+    """What does a better score cost in retrains? ``points`` has a line a policy: name, label, retrains, score, low, high.
+
+    ``low`` and ``high`` bound the score of each policy by the interval of its difference to the current one. Up is
+    better for every score.
+    """
+    figure = go.Figure()
+    ordered = points.sort_values(["retrains", "score"], ignore_index=True)
+    for at, line in ordered.iterrows():
+        chosen, mine = line["name"] == recommended, line["name"] == current
+        color = CHAMPION if chosen else MUTED
+        figure.add_scatter(
+            x=[line["retrains"]], y=[line["score"]], mode="markers+text", text=[line["label"]], showlegend=False,
+            textposition="top center" if int(at) % 2 else "bottom center",  # type: ignore[call-overload]
+            textfont={"color": color},
+            marker={"size": 15 if chosen else 11, "color": color,
+                    "symbol": "star" if chosen else "circle" if mine else "circle-open"},
+            error_y=None if mine else {
+                "type": "data", "symmetric": False, "array": [line["high"] - line["score"]],
+                "arrayminus": [line["score"] - line["low"]], "color": color, "thickness": 1.2, "width": 4,
+            },
+            hovertemplate=f"{line['label']}: %{{y:.4g}}, %{{x}}<extra></extra>",
+        )  # fmt: skip
+    most = max(int(points["retrains"].max()), 1)
+    figure.update_xaxes(range=[-0.12 * most, 1.12 * most])
+    if lower_is_better:
+        figure.update_yaxes(autorange="reversed")
+    return _plain(figure, height=380, x_title=x_title, y_title=y_title).update_layout(hovermode="closest")
+
+
 def as_dict(figure: go.Figure) -> dict[str, Any]:
     """The figure as a plain dict: what pages cache, because building figures is most of a rerun."""
     return figure.to_plotly_json()

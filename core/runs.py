@@ -116,6 +116,12 @@ def job_states(ctx: Context, names: Iterable[str]) -> dict[str, JobState]:
     return states
 
 
+def turns(ctx: Context) -> dict[tuple[str, str | None], datetime]:
+    """When each (job, project) last fell due by its timetable; the next turn comes one pace later."""
+    with ctx.database.read() as con:
+        return store.turns(con)
+
+
 def heartbeat(ctx: Context) -> datetime | None:
     """When the scheduler last gave a sign of life; None when it never did."""
     with ctx.database.read() as con:

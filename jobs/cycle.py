@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from core import loop
 from core.context import Context
+from core.words import mark
 from jobs.job import Job, Run
 
 
@@ -13,7 +14,7 @@ def run(ctx: Context, run: Run) -> str:
 
 JOB = Job(
     "cycle",
-    "Check the model",
+    mark("Check the model"),
     run,
     every=lambda s: timedelta(seconds=s.check_interval_seconds),
     per_project=True,

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from core import alerting
 from core.context import Context
+from core.words import mark
 from jobs.job import Job, Run
 
 
@@ -16,4 +17,6 @@ def has_work(ctx: Context, project: str | None, now: datetime) -> bool:
 
 
 # No retry: what was not delivered is due again by itself, when the channel's pause is over.
-JOB = Job("deliver_alerts", "Deliver alerts", run, every=lambda s: timedelta(seconds=1), has_work=has_work, retries=0)
+JOB = Job(
+    "deliver_alerts", mark("Deliver alerts"), run, every=lambda s: timedelta(seconds=1), has_work=has_work, retries=0
+)

@@ -7,6 +7,7 @@ from core import alerting
 from core.context import Context
 from core.errors import TrainingFailed
 from core.records import Alert, Reason, Severity
+from core.words import mark
 from jobs.job import Job, Run
 
 FAILS_BELOW = 0.5
@@ -25,7 +26,7 @@ def run(ctx: Context, run: Run) -> str:
 
 JOB = Job(
     "fire_drill",
-    "Fire drill",
+    mark("Fire drill"),
     run,
     every=lambda s: timedelta(seconds=s.check_interval_seconds),
     enabled_by_default=False,

@@ -2,6 +2,7 @@
 
 from core import uploads
 from core.context import Context
+from core.words import mark
 from jobs.job import Job, Run
 
 
@@ -13,4 +14,4 @@ def run(ctx: Context, run: Run) -> str:
 
 
 # No retry: the upload is deleted once read, and what was refused would be refused again.
-JOB = Job("import_file", "Import a file", run, per_project=True, retries=0)
+JOB = Job("import_file", mark("Import a file"), run, per_project=True, retries=0)

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from core import mirroring
 from core.context import Context
+from core.words import mark
 from jobs.job import Job, Run
 
 
@@ -15,4 +16,4 @@ def has_work(ctx: Context, project: str | None, now: datetime) -> bool:
     return mirroring.behind(ctx)
 
 
-JOB = Job("mirror_registry", "Mirror to MLflow", run, every=lambda s: timedelta(minutes=1), has_work=has_work)
+JOB = Job("mirror_registry", mark("Mirror to MLflow"), run, every=lambda s: timedelta(minutes=1), has_work=has_work)

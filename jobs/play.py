@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from core import playing
 from core.context import Context
 from core.store import plays
+from core.words import mark
 from jobs.job import Job, Run
 
 TICK = timedelta(seconds=2)
@@ -20,4 +21,6 @@ def has_work(ctx: Context, project: str | None, now: datetime) -> bool:
 
 
 # No retry: the next turn comes sooner than a retry would help, and takes up where the stored rows end.
-JOB = Job("play", "Play bundled streams", run, every=lambda s: TICK, per_project=True, has_work=has_work, retries=0)
+JOB = Job(
+    "play", mark("Play bundled streams"), run, every=lambda s: TICK, per_project=True, has_work=has_work, retries=0
+)

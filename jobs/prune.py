@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from core import alerting, auth, health, reports, runs
 from core.context import Context
+from core.words import mark
 from jobs.job import Job, Run
 
 
@@ -17,4 +18,4 @@ def run(ctx: Context, run: Run) -> str:
     )
 
 
-JOB = Job("prune", "Forget old runs", run, every=lambda s: timedelta(days=1))
+JOB = Job("prune", mark("Forget old runs"), run, every=lambda s: timedelta(days=1))

@@ -2,6 +2,7 @@
 
 from core import loop
 from core.context import Context
+from core.words import mark
 from jobs.job import Job, Run
 
 
@@ -13,4 +14,4 @@ def run(ctx: Context, run: Run) -> str:
     )  # fmt: skip
 
 
-JOB = Job("retrain", "Retrain now", run, per_project=True, lane="judgement", at_once=1)
+JOB = Job("retrain", mark("Retrain now"), run, per_project=True, lane="judgement", at_once=1)

@@ -20,8 +20,8 @@ LASTS = {
 }
 ROLES = {  # what each may do, said where one is chosen
     Role.VIEWER: mark("sees everything of the projects, changes nothing"),
-    Role.OPERATOR: mark("brings rows and labels, trains, promotes, sets policies"),
-    Role.ADMIN: mark("also accounts, tokens, settings and backups"),
+    Role.OPERATOR: mark("brings rows and labels, trains, promotes, tries policies"),
+    Role.ADMIN: mark("also policies, accounts, tokens, settings and backups"),
 }
 
 

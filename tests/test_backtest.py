@@ -11,6 +11,7 @@ from core import backtest, reasons, replay
 from core.backtest import Backtest, Trial, advise, standings
 from core.errors import NotEnoughRows
 from core.policy import PRESETS, Approval, Policy
+from core.policy_words import NAMES
 from core.records import Column, Kind, Schema, Task
 
 SCHEMA = Schema((Column("a", Kind.NUMERIC), Column("b", Kind.NUMERIC)), "y", Task.BINARY, ("no", "yes"))
@@ -275,7 +276,7 @@ def test_the_command_prints_every_policy_and_ends_with_1_where_another_is_recomm
 def test_the_command_in_words_has_a_line_a_policy(file, capsys):
     backtest.main([file, *HOW])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in lines[1:7]] == list(backtest.LABELS.values())[1:]
+    assert [line.split("  ")[0] for line in lines[1:7]] == list(NAMES.values())[1:7]
 
 
 def test_the_command_ends_with_2_where_it_cannot_tell(file, capsys):
