@@ -190,11 +190,11 @@ def choice(name: str, label: str, options: dict[str, str]) -> str:
     the view is a link in any language. The first until another is chosen."""
     first, key = next(iter(options)), f"choice-{name}"
     asked = st.query_params.get(name)
-    if key not in st.session_state:
-        st.session_state[key] = asked if asked in options else first
+    if key not in st.session_state:  # as long as it is shown its default must stay, or it would be another widget
+        st.session_state[f"{key}-default"] = asked if asked in options else first
     picked = st.segmented_control(
-        label, list(options), format_func=lambda code: _(options[code]), key=key, required=True,
-        label_visibility="collapsed",
+        label, list(options), default=st.session_state[f"{key}-default"], format_func=lambda code: _(options[code]),
+        key=key, required=True, label_visibility="collapsed",
     )  # fmt: skip
     if picked and picked != first:
         st.query_params[name] = picked
