@@ -17,7 +17,17 @@ HIDDEN = "(hidden)"
 SHAPES = re.compile(
     r"https?://[^\s\"']*/api(?:/v\d+)?/webhooks/[^\s\"']+|cml_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}|/share/[\w-]{20,}"
 )
-QUIET = ("urllib3", "httpx", "httpcore", "alembic", "watchdog", "asyncio", "matplotlib")
+QUIET = (
+    "urllib3",
+    "httpx",
+    "httpcore",
+    "alembic",
+    "watchdog",
+    "asyncio",
+    "matplotlib",
+    "choreographer",
+    "browser_proc",
+)
 
 
 class _Forward(logging.Handler):

@@ -107,7 +107,8 @@ header .badge{font-size:27px;padding:.22em .7em;margin-top:6px}
 .charts{display:flex;gap:16px;flex:1;min-height:0}.charts .card{padding:18px 24px 10px;overflow:hidden}
 .charts .card:first-child{flex:1}.charts .card+.card{width:520px}
 h2{font-size:25px;font-weight:650;display:flex;justify-content:space-between;align-items:baseline;gap:16px}
-h2 small{font-size:18px;font-weight:400;letter-spacing:0;color:var(--dim)}figure{margin-top:8px}.empty{font-size:22px;color:var(--dim);margin-top:14px}
+h2{white-space:nowrap}h2 .key{flex-wrap:nowrap;font-size:16px;gap:0 .8em}
+h2 small{font-size:18px;overflow:hidden;text-overflow:ellipsis;font-weight:400;letter-spacing:0;color:var(--dim)}figure{margin-top:8px}.empty{font-size:22px;color:var(--dim);margin-top:14px}
 .why{background:var(--soft);border-radius:16px;padding:14px 24px;font-size:22px;line-height:1.36}
 .why p{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}.why p+p{margin-top:5px}
 footer{display:flex;justify-content:space-between;font-size:19px;color:var(--dim);gap:40px;white-space:nowrap}

@@ -16,10 +16,10 @@ PERIODS = {  # days back from now; None: since the project began
     words.mark("Last 24 hours"): 1, words.mark("Last 7 days"): 7, words.mark("Last 30 days"): 30,
     words.mark("Last 90 days"): 90, words.mark("Everything"): None,
 }  # fmt: skip
-DOWNLOADS = {  # kind of file: label, icon, media type
-    reports.HTML: ("HTML", "html", "text/html"),
-    reports.PDF: ("PDF", "picture_as_pdf", "application/pdf"),
-    reports.PNG: ("PNG", "image", "image/png"),
+DOWNLOADS = {  # kind of file: label, media type
+    reports.HTML: ("HTML", "text/html"),
+    reports.PDF: ("PDF", "application/pdf"),
+    reports.PNG: ("PNG", "image/png"),
 }
 _ = ui._
 
@@ -106,21 +106,20 @@ def card(user: User, report: Report) -> None:
           who=ui.md(report.made_by), ago=ui.ago(report.made_at))
     )  # fmt: skip
     with st.container(horizontal=True, gap="small"):
-        for kind, (label, icon, media) in DOWNLOADS.items():
+        for kind, (label, media) in DOWNLOADS.items():
             if kind in report.files:
                 st.download_button(
                     label, partial(reports.read, ui.ctx(), user, report.id, kind),
                     file_name=f"{report.project}-{report.until:%Y-%m-%d}-{report.id}.{kind}", mime=media,
-                    icon=f":material/{icon}:", key=f"{kind}-{report.id}", on_click="ignore",
+                    key=f"{kind}-{report.id}", on_click="ignore",
                     help=_("Download as {kind}", kind=label),
                 )  # fmt: skip
         if auth.has(ui.ctx(), user, Role.ADMIN):
             with st.popover(_("Share"), icon=":material/link:"):
                 sharing(user, report)
         if auth.has(ui.ctx(), user, Role.OPERATOR) and st.button(
-            "", icon=":material/delete:", key=f"delete-{report.id}", help=_("Delete this report. It can be undone."),
-            type="tertiary",
-        ):  # fmt: skip
+            _("Delete"), key=f"delete-{report.id}", help=_("It can be undone."), type="tertiary"
+        ):
             with ui.told():
                 reports.delete(ui.ctx(), user, report.id, datetime.now(UTC))
                 st.session_state["report_deleted"] = (report.id, report.title)
@@ -138,8 +137,8 @@ def sharing(user: User, report: Report) -> None:
     if st.button(_("Make a link"), icon=":material/add_link:", key=f"share-{report.id}"):
         with ui.told():
             secret = reports.share(ui.ctx(), user, report.id, lasts=timedelta(days=int(days)), now=now)
-            st.code(f"{ui.base_url().rstrip('/')}/share/{secret}", language=None, wrap_lines=True)
-            st.caption(_("Copy it now: it is shown this once and kept nowhere."))
+            st.session_state["report_link"] = f"{ui.base_url().rstrip('/')}/share/{secret}"
+            st.rerun()  # the page's head shows it: a popover may close by itself
     for link in reports.links(ui.ctx(), user, report.id, now):
         line = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
         line.caption(
@@ -151,8 +150,15 @@ def sharing(user: User, report: Report) -> None:
                 st.rerun()
 
 
-def undo(user: User) -> None:
-    """What was just said or deleted, with the way back."""
+def news(user: User) -> None:
+    """What just happened: a new link, to be copied; how a run ended; what was deleted, with the way back."""
+    if link := st.session_state.get("report_link"):
+        with st.container(border=True):
+            st.markdown(f":material/link: **{_('Copy the link now: it is shown this once and kept nowhere.')}**")
+            st.code(link, language=None, wrap_lines=True)
+            if st.button(_("I have copied it"), key="copied"):
+                st.session_state.pop("report_link")
+                st.rerun()
     if said := st.session_state.pop("report_said", None):
         fine, message = said
         (st.success if fine else st.error)(ui.md(message))
@@ -176,5 +182,5 @@ if project is None:
 if auth.has(ui.ctx(), user, Role.OPERATOR):
     maker(user, project)
     under_way()
-undo(user)
+news(user)
 gallery(user, project)

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import struct
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -40,6 +40,7 @@ from core.words import LANGUAGES
 from jobs import report as report_job
 from jobs import scheduler, weekly_report
 from pages import ui
+from scripts.browser import found
 from tests import server
 from tests.conftest import NOW, PASSWORD
 from tests.fake_discord import FakeDiscord
@@ -310,13 +311,24 @@ def test_a_link_opens_one_report_until_it_expires_is_revoked_or_its_report_delet
             reports.share(ctx, SYSTEM, report.id, lasts=lasts, now=NOW)
 
 
-def test_a_shared_report_over_http(ctx, tmp_path_factory, monkeypatch):
-    """Over real sockets: links of yesterday that are good, run out and revoked, met by a visitor without a token."""
-    monkeypatch.setenv("BROWSER_PATH", "/nowhere/chromium")
+@dataclass
+class Shared:
+    """An app that shares a report: secrets of yesterday that are good, run out and revoked."""
+
+    app: server.Server
+    good: str
+    ended: str
+    revoked: str
+
+
+@pytest.fixture(scope="module")
+def sharing(tmp_path_factory):
     folder = tmp_path_factory.mktemp("share") / "data"
     own = context.opened(Settings(_env_file=None, CONTINUAL_DATA_DIR=folder, CONTINUAL_SHARE_REPORTS=True))
     project = projects.create(own, SYSTEM, name="Shared", schema=SOURCES["sea"].schema, now=NOW)
-    report, _ = made(own, project)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("BROWSER_PATH", "/nowhere/chromium")
+        report, _ = made(own, project)
     yesterday = datetime.now(UTC) - DAY
     good, ended, revoked = (
         reports.share(own, SYSTEM, report.id, lasts=lasts, now=yesterday) for lasts in (2 * DAY, DAY / 2, 2 * DAY)
@@ -324,33 +336,61 @@ def test_a_shared_report_over_http(ctx, tmp_path_factory, monkeypatch):
     reports.revoke(own, SYSTEM, hashlib.sha256(revoked.encode()).hexdigest(), yesterday)
     own.close()
     app = server.start(folder, CONTINUAL_SHARE_REPORTS="true", CHECK_INTERVAL_SECONDS="3600")
-    try:
-        found = httpx.get(f"{app.url}/share/{good}", timeout=20)
-        assert found.status_code == 200
-        assert found.text.startswith("<!doctype html>")
-        policy = found.headers.get_list("content-security-policy")
-        assert len(policy) == 1
-        assert all(word in policy[0] for word in ("default-src 'none'", "sandbox", "frame-ancestors 'none'"))
-        assert "script-src" not in policy[0]
-        assert found.headers["referrer-policy"] == "no-referrer"
-        assert found.headers["cache-control"] == "no-store"
-        assert "set-cookie" not in found.headers
-        nothing = [httpx.get(f"{app.url}/share/{secret}", timeout=20)
-                   for secret in (ended, revoked, "x", "x" * 43, "a/b", "")]  # fmt: skip
-        assert {(answer.status_code, answer.text) for answer in nothing} == {(404, "There is nothing here.")}
-        assert len({tuple(sorted(set(answer.headers) - {"date"})) for answer in nothing}) == 1
-        assert httpx.post(f"{app.url}/share/{good}", timeout=20).status_code == 401
-        assert httpx.get(f"{app.url}/api/share/{good}", timeout=20).status_code == 401
-        log = app.log.read_text() + "".join(path.read_text() for path in (folder / "logs").glob("*"))
-        assert good not in log
-    finally:
-        app.stop()
-    off = server.start(folder, CHECK_INTERVAL_SECONDS="3600")
-    try:
-        answer = httpx.get(f"{off.url}/share/{good}", timeout=20)
-        assert (answer.status_code, answer.text) == (404, "There is nothing here.")
-    finally:
-        off.stop()
+    yield Shared(app, good, ended, revoked)
+    app.stop()
+
+
+def test_a_link_opens_its_report_over_http_and_nothing_else_is_told(sharing):
+    app = sharing.app
+    answer = httpx.get(f"{app.url}/share/{sharing.good}", timeout=20)
+    assert answer.status_code == 200
+    assert answer.text.startswith("<!doctype html>")
+    policy = answer.headers.get_list("content-security-policy")
+    assert len(policy) == 1
+    assert all(word in policy[0] for word in ("default-src 'none'", "sandbox", "frame-ancestors 'none'"))
+    assert "script-src" not in policy[0]
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "set-cookie" not in answer.headers
+    nothing = [httpx.get(f"{app.url}/share/{secret}", timeout=20)
+               for secret in (sharing.ended, sharing.revoked, "x", "x" * 43, "a/b", "")]  # fmt: skip
+    assert {(answer.status_code, answer.text) for answer in nothing} == {(404, "There is nothing here.")}
+    assert len({tuple(sorted(set(answer.headers) - {"date"})) for answer in nothing}) == 1
+    assert httpx.post(f"{app.url}/share/{sharing.good}", timeout=20).status_code == 401
+    assert httpx.get(f"{app.url}/api/share/{sharing.good}", timeout=20).status_code == 401
+    log = app.log.read_text() + "".join(path.read_text() for path in (app.data_dir / "logs").glob("*"))
+    assert sharing.good not in log
+
+
+@pytest.mark.e2e
+def test_a_visitor_reads_the_shared_report_and_a_user_downloads_the_same(sharing):
+    from playwright.sync_api import sync_playwright
+
+    app = sharing.app
+    address = f"{app.url}/share/{sharing.good}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found(), args=["--no-sandbox", "--disable-gpu"])
+        visitor = browser.new_page(viewport={"width": 390, "height": 844})
+        asked, said = [], []
+        visitor.on("request", lambda request: asked.append(request.url))
+        visitor.on("console", lambda message: said.append(message.text))
+        visitor.goto(address)
+        assert visitor.get_by_role("heading", level=1).inner_text() == "Nothing could be judged in this period"
+        assert visitor.evaluate("document.documentElement.scrollWidth") <= 390
+        assert visitor.evaluate("document.fonts.check('16px Inter')")
+        assert [url for url in asked if not url.startswith("data:")] == [address]
+        assert said == []
+
+        user = browser.new_page()
+        user.goto(f"{app.url}/reports")
+        user.get_by_label("Name").fill("admin")
+        user.get_by_label("Password", exact=True).fill(server.PASSWORD)
+        user.get_by_role("button", name="Sign in").click()
+        with user.expect_download(timeout=60_000) as download:
+            user.get_by_role("button", name="HTML").click(timeout=60_000)
+        assert Path(download.value.path()).read_bytes() == httpx.get(address, timeout=20).content
+        assert download.value.suggested_filename.startswith("shared-2026-01-01-")
+        browser.close()
 
 
 # ---- by itself -------------------------------------------------------------------------------------------------------
@@ -455,7 +495,7 @@ def test_a_link_is_shown_once(process, played, no_browser, monkeypatch):
     (code,) = test.code
     secret = code.value.rsplit("/share/", 1)[1]
     assert reports.shared(allowed, secret, datetime.now(UTC))
-    test.run()
+    test.button(key="copied").click().run()
     assert not test.code
     next(button for button in test.button if button.label == "Revoke").click().run()
     assert reports.shared(allowed, secret, datetime.now(UTC)) is None
