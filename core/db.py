@@ -23,8 +23,10 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "allow_community_extensions": False,
     "python_enable_replacements": False,
 }
-# After migration: no file but its own, no network, and no way to turn that back on.
-LOCKDOWN = "SET GLOBAL TimeZone = 'UTC'; SET enable_external_access = false; SET lock_configuration = true"
+BACKUPS = "backups"  # the one folder, beside the database, in which it may make other files
+# After migration: no file but its own and those, no network, and no way to turn that back on.
+LOCKDOWN = """SET GLOBAL TimeZone = 'UTC'; SET allowed_directories = ['{backups}/'];
+SET enable_external_access = false; SET lock_configuration = true"""
 
 
 class Database:
@@ -40,7 +42,8 @@ class Database:
         with self._opening:
             if self._connection is None:
                 self._connection = connect(self.path)
-                self._connection.execute(LOCKDOWN)
+                backups = str(self.path.parent.resolve() / BACKUPS).replace("'", "''")
+                self._connection.execute(LOCKDOWN.format(backups=backups))
             return self._connection.cursor()
 
     @contextmanager

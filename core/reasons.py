@@ -76,6 +76,8 @@ SENTENCES: dict[str, str] = {
     "sessions_ended": "{actor} signed {subject} out everywhere.",
     "token_created": "{actor} made the token {subject} ({id}), as {given}.",
     "policy_set": "{actor} set version {version} of the policy of {subject}: {why}",
+    "backup_made": "{actor} made the backup {subject}.",
+    "backup_taken": "{actor} took the backup {subject} away.",
     "token_revoked": "{actor} revoked the token {subject} ({id}).",
     "report_deleted": "{actor} deleted report {subject}.",
     "report_restored": "{actor} brought report {subject} back.",

@@ -2,6 +2,7 @@
 
 from jobs import (
     backtest,
+    backup,
     cycle,
     deliver_alerts,
     fire_drill,
@@ -28,5 +29,6 @@ JOBS: tuple[Job, ...] = (
     report.JOB,
     weekly_report.JOB,
     prune.JOB,
+    backup.JOB,
     fire_drill.JOB,
 )

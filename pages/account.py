@@ -47,11 +47,7 @@ def password(user: User) -> None:
 
 def sessions(user: User) -> None:
     with ui.card(st, ui._("Was it you?"), ui._("The newest tries to sign in under your name.")):
-        tries = accounts.own_sign_ins(ui.ctx(), user)
-        st.dataframe(
-            tries[["tried_at", "address", "succeeded"]], hide_index=True, height="content",
-            column_config=ui.columns(tried_at=ui._("When"), address=ui._("From"), succeeded=ui._("Succeeded")),
-        )  # fmt: skip
+        ui.sign_ins(accounts.own_sign_ins(ui.ctx(), user))
         st.caption(ui._("If it was not: change your password. If you left a session open somewhere, end them all."))
         if st.button(ui._("Sign out everywhere"), icon=":material/logout:"):
             with ui.told():

@@ -1,11 +1,12 @@
 """Who may come in, what was done, how the app is set up."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
-from core import accounts
+from core import accounts, backups, runs
 from core.records import Role, User
 from core.store.users import Account
 from core.words import mark
@@ -18,6 +19,7 @@ LASTS = {
     mark("1 year"): timedelta(days=365),
     mark("until it is revoked"): None,
 }
+MOST_TO_BROWSER = 1_000_000_000  # bytes: the server holds the whole file in memory to send it
 ROLES = {  # what each may do, said where one is chosen
     Role.VIEWER: mark("sees everything of the projects, changes nothing"),
     Role.OPERATOR: mark("brings rows and labels, trains, promotes, tries policies"),
@@ -57,51 +59,60 @@ def disable(user: User, account: Account) -> None:
 
 
 def people(user: User) -> None:
-    now = datetime.now(UTC)
-    found = accounts.every(ui.ctx(), user)
-    with ui.card(st, ui._("Who may sign in?")):
-        frame = pd.DataFrame([vars(account) for account in found])
-        frame["enabled"] = frame["disabled_at"].isna()
+    top, (left, right) = st.container(), st.columns(2)
+    with ui.card(left, ui._("What should change for whom?")):
+        accounts_now = {account.name: account for account in accounts.every(ui.ctx(), user)}
+        change(user, accounts_now[st.selectbox(ui._("Account"), list(accounts_now), key="account")])
+    with ui.card(right, ui._("Who is missing?")):
+        invite(user)
+    with ui.card(top, ui._("Who may sign in?")):  # drawn last, so that it shows what was just changed
+        frame = pd.DataFrame(
+            [
+                {
+                    "name": account.name, "display": account.display, "role": ui._(account.role), "email": account.email or "",
+                    "last": ui.when(account.signed_in_at) if account.signed_in_at else ui._("never"),
+                    "state": ui._("disabled") if account.disabled_at else ui._("may sign in"),
+                }
+                for account in accounts.every(ui.ctx(), user)
+            ]
+        )  # fmt: skip
         st.dataframe(
-            frame[["name", "display", "role", "email", "signed_in_at", "enabled"]], hide_index=True, height="content",
+            frame, hide_index=True,
             column_config=ui.columns(
                 name=ui._("Name"), display=ui._("Shown as"), role=ui._("Role"), email=ui._("E-mail"),
-                signed_in_at=ui._("Last sign-in"), enabled=ui._("May sign in"),
+                last=ui._("Last sign-in"), state=ui._("State"),
             ),
         )  # fmt: skip
-    left, right = st.columns(2)
-    with ui.card(left, ui._("What should change for whom?")):
-        names = [account.name for account in found]
-        chosen = found[names.index(st.selectbox(ui._("Account"), names, key="account"))]
-        change(user, chosen, now)
-    with ui.card(right, ui._("Who is missing?")):
-        with st.form("new_user", border=False, clear_on_submit=True):
-            name = st.text_input(
-                ui._("Name to sign in with"), max_chars=32, help=ui._("a-z, 0-9, dot, dash, underscore")
-            )
-            display = st.text_input(ui._("Shown as"), max_chars=60)
-            email = st.text_input(ui._("E-mail"), help=ui._("Only needed to sign in through an identity provider."))
-            role = choose_role(ui._("Role"), "new_role")
-            asked = st.form_submit_button(ui._("Make the account"), type="primary")
-        if asked:
-            with ui.told():
-                made, password = accounts.invite_user(
-                    ui.ctx(), user, name=name.strip().lower(), role=role, display=display, email=email, now=now
-                )
-                once(password, ui._("{name} can sign in with this password.", name=made.name))
     with ui.card(
         st, ui._("Who tried to sign in?"), ui._("Names that nobody has are left out: they may be a mistyped password.")
     ):
-        st.dataframe(
-            accounts.sign_ins(ui.ctx(), user), hide_index=True, height=240,
-            column_config=ui.columns(
-                tried_at=ui._("When"), name=ui._("Name"), address=ui._("From"), succeeded=ui._("Succeeded")
-            ),
-        )  # fmt: skip
+        ui.sign_ins(accounts.sign_ins(ui.ctx(), user))
 
 
-def change(user: User, account: Account, now: datetime) -> None:
+def invite(user: User) -> None:
+    with st.form("new_user", border=False, clear_on_submit=True):
+        name = st.text_input(ui._("Name to sign in with"), max_chars=32, help=ui._("a-z, 0-9, dot, dash, underscore"))
+        display = st.text_input(ui._("Shown as"), max_chars=60)
+        email = st.text_input(ui._("E-mail"), help=ui._("Only needed to sign in through an identity provider."))
+        role = choose_role(ui._("Role"), "new_role")
+        asked = st.form_submit_button(ui._("Make the account"), type="primary")
+    if asked:
+        with ui.told():
+            made, password = accounts.invite_user(
+                ui.ctx(),
+                user,
+                name=name.strip().lower(),
+                role=role,
+                display=display,
+                email=email,
+                now=datetime.now(UTC),
+            )
+            once(password, ui._("{name} can sign in with this password.", name=made.name))
+
+
+def change(user: User, account: Account) -> None:
     """What can be done to one account."""
+    now = datetime.now(UTC)
     role = choose_role(ui._("Role"), f"role-{account.name}", list(Role).index(account.role))
     email = st.text_input(ui._("E-mail"), account.email or "", key=f"email-{account.name}")
     with st.container(horizontal=True):
@@ -160,7 +171,7 @@ def programs(user: User) -> None:
             frame["state"] = [ui._(token.state(now)) for token in found]
             st.dataframe(
                 frame[["name", "id", "role", "state", "expires_at", "created_at", "created_by"]],
-                hide_index=True, height="content",
+                hide_index=True,
                 column_config=ui.columns(
                     name=ui._("Token"), id=ui._("Id"), role=ui._("Role"), state=ui._("State"),
                     expires_at=ui._("Runs out"), created_at=ui._("Made"), created_by=ui._("Made by"),
@@ -201,10 +212,12 @@ def trail(user: User) -> None:
         if not deeds:
             st.info(ui._("Nothing was done yet."))
             return
-        st.dataframe(
-            pd.DataFrame([{"done_at": deed.done_at, "told": ui.sentence(deed.reason)} for deed in deeds]),
-            hide_index=True, height=480, column_config=ui.columns(done_at=ui._("When"), told=ui._("What was done")),
-        )  # fmt: skip
+        with st.container(height=480, border=False):
+            st.markdown(
+                "  \n".join(
+                    f":small[:gray[{ui.when(deed.done_at)}]] {ui.md(ui.sentence(deed.reason))}" for deed in deeds
+                )
+            )
 
 
 def settings(user: User) -> None:
@@ -214,9 +227,45 @@ def settings(user: User) -> None:
     ):  # fmt: skip
         st.dataframe(
             pd.DataFrame([vars(setting) for setting in accounts.settings_in_force(ui.ctx(), user)]),
-            hide_index=True, height="content",
+            hide_index=True,
             column_config=ui.columns(name=ui._("Setting"), value=ui._("In force"), changed=ui._("Changed from the default")),
         )  # fmt: skip
+
+
+def copies(user: User) -> None:
+    now, folder = datetime.now(UTC), ui.ctx().settings.backups_dir
+    with ui.card(
+        st, ui._("Could you start again tomorrow?"),
+        ui._("A backup is one file: the database, with hashed passwords and tokens, and every model. It is made while the"
+             " app goes on; inside is written how to start from it. The newest {kept} are kept in {folder}.",
+             kept=backups.KEPT, folder=ui.md(folder)),
+    ):  # fmt: skip
+        if st.button(ui._("Make a backup now"), type="primary", icon=":material/backup:"):
+            with ui.told():
+                st.session_state["backup_run"] = runs.request(ui.ctx(), user, "backup", now=now)
+        if run := st.session_state.get("backup_run"):
+            ui.run_progress(run)
+        st.caption(ui._("To have one made every day, resume the job on Automation, and copy the files elsewhere."))
+    with ui.card(st, ui._("Which backups are there?")):
+        kept_backups(user)
+
+
+@st.fragment(run_every="5s")
+def kept_backups(user: User) -> None:
+    found = backups.every(ui.ctx(), user)
+    if not found:
+        st.info(ui._("None yet. If this machine is lost, everything in the app is."))
+    for kept in found:
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", border=True):
+            size = ui._("{size:,.1f} MB", size=kept.size / 1e6)
+            st.markdown(f"**{ui.when(kept.made_at)}** · {size}  \n:small[{ui.md(kept.name)}]", width="content")
+            if kept.size <= MOST_TO_BROWSER:
+                st.download_button(
+                    ui._("Download"), partial(backups.read, ui.ctx(), user, kept.name, datetime.now(UTC)), kept.name,
+                    mime="application/zip", key=kept.name, on_click="ignore", icon=":material/download:",
+                )  # fmt: skip
+            else:
+                st.caption(ui._("Too large for the browser: copy it on the server."))
 
 
 user = ui.require(Role.ADMIN)
@@ -226,6 +275,7 @@ PARTS = {
     ui._("Tokens"): programs,
     ui._("Audit"): trail,
     ui._("Settings"): settings,
+    ui._("Backup"): copies,
 }
 for tab, part in zip(st.tabs(list(PARTS)), PARTS.values(), strict=True):
     with tab:

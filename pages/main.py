@@ -113,6 +113,7 @@ def _by_password(authenticator: stauth.Authenticate, people: dict[str, User]) ->
 
 
 def _by_provider() -> User | None:
+    st.session_state.pop("provider_said", None)
     if not _providers() or not st.user.get("is_logged_in"):
         return None
     try:
@@ -123,7 +124,9 @@ def _by_provider() -> User | None:
 
 
 def _as_guest() -> User | None:
-    return GUEST if ui.ctx().settings.guest and not st.session_state.get("wants_to_sign_in") else None
+    """A guest, unless they came to sign in."""
+    came_for_more = st.session_state.get("wants_to_sign_in") or st.session_state.get("provider_said")
+    return GUEST if ui.ctx().settings.guest and not came_for_more else None
 
 
 def _providers() -> list[str]:
@@ -183,14 +186,15 @@ def _write_cookie(authenticator: stauth.Authenticate) -> None:
 
 def _other_ways() -> None:
     """Identity providers, and looking around as a guest, where they are set up."""
-    if told := st.session_state.pop("provider_said", None):
+    told = st.session_state.get("provider_said")
+    if told:
         st.error(told)
         st.button(ui._("Use another account"), on_click=st.logout, width="stretch")
     for provider in _providers():
         label = ui._("Sign in with {provider}", provider=provider or ui._("your organisation"))
         if st.button(label, key=f"provider-{provider}", icon=":material/key:", width="stretch"):
             st.login(provider or None)
-    if ui.ctx().settings.guest:
+    if ui.ctx().settings.guest and not told:
         st.button(
             ui._("Look around as a guest"), icon=":material/visibility:", width="stretch",
             on_click=st.session_state.pop, args=("wants_to_sign_in", None),

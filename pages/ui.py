@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import streamlit as st
 
 from core import auth, context, performance, projects, reasons, runs, words
@@ -238,6 +239,18 @@ def columns(**titles: str) -> dict[str, Any]:
         else st.column_config.Column(title)
         for name, title in titles.items()
     }
+
+
+def sign_ins(tries: pd.DataFrame) -> None:
+    """Tries to sign in (`accounts.sign_ins`) as a table in words."""
+    if tries.empty:
+        st.info(_("Nobody tried yet."))
+        return
+    how = tries["succeeded"].map({True: _("signed in"), False: _("refused")})
+    st.dataframe(
+        tries.assign(name=tries["name"].fillna(""), succeeded=how), hide_index=True,
+        column_config=columns(tried_at=_("When"), name=_("Name"), address=_("From"), succeeded=_("How it ended")),
+    )  # fmt: skip
 
 
 @contextmanager

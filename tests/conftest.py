@@ -60,3 +60,38 @@ def operator(people):
     from core.records import Role
 
     return people[Role.OPERATOR]
+
+
+# ---- in a browser --------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def browser():
+    """One headless Chromium for all that need one."""
+    from playwright.sync_api import sync_playwright
+
+    from scripts.browser import found
+
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(
+            executable_path=found(), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def visitor(browser):
+    """Makes visitors: each a page in a browser profile of its own."""
+    contexts = []
+
+    def come(width=1440, height=900, **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
+        return contexts[-1].new_page()
+
+    yield come
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(visitor):
+    return visitor()

@@ -1,13 +1,13 @@
 """A newcomer in a browser: signs in, presses play, and sees the model retrain and take over, with the reason."""
 
 import re
-import shutil
 import time
 
 import httpx
 import pytest
 
 from tests import server
+from tests.browsing import settled, sign_in
 
 pytestmark = pytest.mark.e2e
 PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation", "alerts", "app-health")
@@ -20,56 +20,8 @@ def app(tmp_path_factory):
     assert running.stop() in (0, -15)  # uvicorn ends itself by the signal it was sent, after shutting down
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        path = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
-        made = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield made
-        made.close()
-
-
-@pytest.fixture
-def page(browser):
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    yield context.new_page()
-    context.close()
-
-
-def sign_in(page, app, password=server.PASSWORD):
-    page.goto(app.url)
-    page.get_by_label("Name").fill("admin")
-    page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_role("button", name="Sign in").click()
-
-
-def settled(page):
-    """Wait until the script has run and nothing is being drawn any more."""
-    page.locator("[data-test-script-state=notRunning]").wait_for(timeout=30_000)
-    page.wait_for_timeout(500)
-    return page.inner_text("body")
-
-
-def test_a_signed_out_visitor_sees_the_form_and_nothing_else_on_every_deep_link(app, page):
-    for name in PAGES:
-        page.goto(f"{app.url}/{name}")
-        page.get_by_label("Password", exact=True).wait_for(timeout=30_000)
-        text = settled(page)
-        assert "Sign in" in text
-        assert not any(word in text for word in ("Sign out", "Check now", "Schedule", "There is no project")), name
-
-
-def test_a_wrong_password_is_refused_in_words(app, page):
-    sign_in(page, app, password="not the password")
-    page.get_by_text("Wrong name or password").wait_for(timeout=20_000)
-
-
 def test_play_electricity_drifts_retrains_takes_over_and_says_why(app, page):
-    sign_in(page, app)
+    sign_in(page, app.url)
     page.get_by_role("button", name="Play electricity").click(timeout=30_000)
     deadline, seen = time.monotonic() + 180, ""
     while time.monotonic() < deadline:

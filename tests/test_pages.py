@@ -84,7 +84,7 @@ def test_the_admin_page_opens_for_administrators_alone_and_shows_no_secret(proce
         assert [error.value for error in test.error] and not test.title and not test.dataframe
     test = opened("admin", Role.ADMIN)
     assert not test.exception
-    frames = " ".join(frame.value.to_string() for frame in test.dataframe)
+    frames = " ".join([*(frame.value.to_string() for frame in test.dataframe), *(text.value for text in test.markdown)])
     assert all(word in frames for word in ("viewer", "billing", "CONTINUAL_PORT", "made the token billing"))
     assert not any(secret in frames for secret in (token, token.split("_")[2], PASSWORD, "$2b$"))
 

@@ -13,6 +13,7 @@ from core import (
     alerting,
     auth,
     backtesting,
+    backups,
     ingest,
     loop,
     playing,
@@ -112,6 +113,9 @@ TABLE = [
     row(accounts.revoke_token, A, lambda s, u: accounts.revoke_token(s.ctx, u, s.token, NOW)),
     row(accounts.trail, A, lambda s, u: accounts.trail(s.ctx, u)),
     row(accounts.settings_in_force, A, lambda s, u: accounts.settings_in_force(s.ctx, u)),
+    row(backups.make, O, lambda s, u: backups.make(s.ctx, u, NOW)),
+    row(backups.every, A, lambda s, u: backups.every(s.ctx, u)),
+    row(backups.read, A, lambda s, u: backups.read(s.ctx, u, "nothing", NOW)),
     row(auth.require, V, lambda s, u: auth.require(s.ctx, u, V)),
 ]  # fmt: skip
 # What one does to oneself needs an account of one's own; these have tests of their own (`test_accounts`).
