@@ -229,13 +229,17 @@ def label_arrival(scores: pd.DataFrame, *, language: str = "en") -> go.Figure:
 # ---- a decision ----------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Bullet:
-    """A bar that is measured against its limit; ``text`` says both in words. ``tone`` is a key of `TONES`."""
+    """A bar that is measured against its limit; ``text`` says both in words, ``more`` what else is said on pointing.
+
+    ``tone`` is a key of `TONES`.
+    """
 
     label: str
     seen: float
     needed: float
     text: str
     tone: str
+    more: str = ""
 
 
 TONES = {"attention": CHALLENGER, "calm": CHAMPION, "muted": MUTED}
@@ -249,7 +253,7 @@ def bullets(rows: Sequence[Bullet], *, limit: str) -> go.Figure:
     figure = go.Figure(
         go.Bar(
             y=labels, x=lengths, orientation="h", width=0.42, marker={"color": [TONES[row.tone] for row in rows]},
-            hovertext=[row.text for row in rows], hovertemplate="%{y}: %{hovertext}<extra></extra>",
+            hovertext=[f"{row.text} {row.more}" for row in rows], hovertemplate="%{y}: %{hovertext}<extra></extra>",
         )
     )  # fmt: skip
     figure.add_vline(x=1, line={"color": MUTED, "width": 1.5, "dash": "dash"})
@@ -285,9 +289,7 @@ class Gain:
     high: float
 
 
-def forest(
-    rows: Sequence[Gain], texts: Sequence[str], *, needed: float = 0.0, needed_label: str = "", x_title: str = ""
-) -> go.Figure:
+def forest(rows: Sequence[Gain], texts: Sequence[str], *, needed: float = 0.0, needed_label: str = "") -> go.Figure:
     """Is the challenger better, and for whom? Gains with intervals; right of the line at 0 it is better.
 
     The first row is the whole, drawn larger. ``texts`` are written behind the rows. ``needed`` is the gain that was asked for, if any.
@@ -320,7 +322,7 @@ def forest(
             x=needed, line={"color": MUTED, "width": 1.5, "dash": "dash"}, annotation_text=needed_label,
             annotation_position="top",
         )  # fmt: skip
-    return _rows(figure, len(rows), x_title=x_title, pitch=34)
+    return _rows(figure, len(rows), pitch=34)
 
 
 @dataclass(frozen=True)
@@ -363,9 +365,9 @@ def timeline(rows: Sequence[Span], *, at: datetime | None = None) -> go.Figure:
     return _rows(figure, len(labels))
 
 
-def _rows(figure: go.Figure, count: int, *, x_title: str = "", pitch: int = 30) -> go.Figure:
+def _rows(figure: go.Figure, count: int, *, pitch: int = 30) -> go.Figure:
     """The look of a chart that has a line of text for each row."""
-    _plain(figure, height=70 + pitch * max(count, 1), x_title=x_title)
+    _plain(figure, height=70 + pitch * max(count, 1))
     figure.update_layout(showlegend=False, hovermode="closest", margin={"l": 8, "r": 8, "t": 16, "b": 8})
     figure.update_yaxes(showgrid=False, ticks="", nticks=None, tickmode="linear", dtick=1)
     return figure

@@ -65,7 +65,7 @@ def filters() -> tuple[tuple[Action, ...], datetime | None, tuple[tuple[str, tup
     )  # fmt: skip
     names = [str(action) for action in Action]
     chosen = row.pills(
-        ui._("Actions"), names, selection_mode="multi", format_func=lambda name: ui._(ui.LOOK[Action(name)][2]),
+        ui._("Actions"), names, selection_mode="multi", wrap=True, format_func=lambda name: ui._(ui.LOOK[Action(name)][2]),
         help=ui._("Choose none to see all but the quiet checks."), **ui.in_url("action", names, many=True),
     )  # fmt: skip
     since = datetime.now(UTC) - timedelta(days=PERIODS[period][1]) if period else None

@@ -189,7 +189,7 @@ def versions_table(project: Project, versions: list[ModelVersion], roles: dict[i
     )
     picked = st.dataframe(
         table, hide_index=True, height=min(35 * len(lines) + 40, 320), on_select="rerun", selection_mode="single-row",
-        column_config=decimals, key="versions", alt=ui._("Every model version with its score before it served"),
+        column_config=decimals | {ui._("Role"): st.column_config.TextColumn(width=110)}, key="versions", alt=ui._("Every model version with its score before it served"),
     )  # fmt: skip
     st.caption(ui._("Scores with 95 % intervals, made before the version served, on the newest fifth of its training rows,"
                     " by a twin that had not seen them. Each was scored in its own time: the windows on Monitoring and the"

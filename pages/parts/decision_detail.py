@@ -160,9 +160,8 @@ def _drift(entry: Entry, parent) -> None:  # type: ignore[no-untyped-def]
     rows = tuple(
         charts.Bullet(
             score["feature"], score["value"], score["threshold"],
-            ui._("{value:.3g} of {limit:.3g} ({metric})", value=score["value"], limit=score["threshold"],
-                 metric=score["metric"].replace("_", " ")),
-            "attention" if score["drifting"] else "calm",
+            ui._("{value:.3g} of {limit:.3g}", value=score["value"], limit=score["threshold"]),
+            "attention" if score["drifting"] else "calm", f"({score['metric'].replace('_', ' ')})",
         )
         for score in worst.to_dict("records")
     )  # fmt: skip
@@ -187,11 +186,10 @@ def _comparison(entry: Entry, compared: Comparison, parent) -> None:  # type: ig
                  ui._("Difference in {metric} with its interval, on the same rows, which neither was trained on",
                       metric=ui._(compared.metric))):  # fmt: skip
         texts = tuple(_number(row.gain, "+.3g") if row.gain else "0" for row in (whole, *parts))
-        figure = _forest(
-            (whole, *parts), texts, needed, ui._("needed"), ui._("champion better  ←  →  challenger better")
-        )
+        figure = _forest((whole, *parts), texts, needed, ui._("needed"))
         alt = "; ".join(f"{row.label}: {row.gain:+.3g} ({row.low:+.3g}, {row.high:+.3g})" for row in (whole, *parts))
         ui.chart(figure, key="forest", alt=alt)
+        st.caption(ui._("Right of the line the challenger is better."))
         if policy:
             st.caption(ui._(GATES[policy.gate]))
         if len(parts) < len(compared.slices):
@@ -321,8 +319,8 @@ def _bullets(rows: tuple[charts.Bullet, ...], limit: str):  # type: ignore[no-un
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
-def _forest(rows: tuple[charts.Gain, ...], texts: tuple[str, ...], needed: float, needed_label: str, x_title: str):  # type: ignore[no-untyped-def]
-    return charts.as_dict(charts.forest(rows, texts, needed=needed, needed_label=needed_label, x_title=x_title))
+def _forest(rows: tuple[charts.Gain, ...], texts: tuple[str, ...], needed: float, label: str):  # type: ignore[no-untyped-def]
+    return charts.as_dict(charts.forest(rows, texts, needed=needed, needed_label=label))
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
