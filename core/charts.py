@@ -343,7 +343,7 @@ def timeline(rows: Sequence[Span], *, at: datetime | None = None) -> go.Figure:
     """
     figure = go.Figure()
     earliest, latest = min(row.start for row in rows), max(row.end or row.start for row in rows)
-    shortest = (latest - earliest).total_seconds() * 1000 / 150 or 1000.0
+    shortest = (latest - earliest).total_seconds() * 1000 / 150 or 10.0
     for tone, color in TONES.items():
         mine = [row for row in rows if row.tone == tone]
         widths = [((row.end or row.start) - row.start).total_seconds() * 1000 for row in mine]
@@ -358,7 +358,7 @@ def timeline(rows: Sequence[Span], *, at: datetime | None = None) -> go.Figure:
     if at is not None:
         figure.add_vline(x=at, line={"color": MUTED, "width": 1.5, "dash": "dash"})
     labels = list(dict.fromkeys(row.label for row in rows))
-    room = (latest - earliest) * 0.18
+    room = max((latest - earliest) * 0.4, timedelta(seconds=1))  # for the last row's text
     figure.update_layout(barmode="overlay")
     figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1])
     figure.update_xaxes(type="date", range=[earliest, latest + room], nticks=5)

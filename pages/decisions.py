@@ -24,7 +24,7 @@ def ledger(project: Project) -> None:
         total = decisions.search(con, project.id, actions=actions, since=since, words=words, limit=0)[1]
         pages = max(1, -(-total // PAGE))
         asked = st.query_params.get("page", "1")
-        page = min(max(int(asked) if asked.isdigit() else 1, 1), pages)
+        page = min(max(int(asked) if asked.isdecimal() else 1, 1), pages)
         entries, _ = decisions.search(
             con, project.id, actions=actions, since=since, words=words, limit=PAGE, offset=(page - 1) * PAGE
         )
@@ -56,8 +56,8 @@ def filters() -> tuple[tuple[Action, ...], datetime | None, tuple[tuple[str, tup
     """What the address asks for: actions, the earliest time, and the words with the reasons they stand in."""
     row = st.container(horizontal=True, vertical_alignment="bottom")
     text = row.text_input(
-        ui._("Search"), key="q", bind="query-params", type="search", max_chars=100, width=280,
-        placeholder=ui._("a word, #12, v3, a name"), on_change=_first_page,
+        ui._("Search"), type="search", max_chars=100, width=280, placeholder=ui._("a word, #12, v3, a name"),
+        **ui.in_url("q", None, default=""),
     )  # fmt: skip
     period = row.segmented_control(
         ui._("Period"), list(PERIODS), format_func=lambda name: ui._(PERIODS[name][0]),
@@ -71,10 +71,6 @@ def filters() -> tuple[tuple[Action, ...], datetime | None, tuple[tuple[str, tup
     since = datetime.now(UTC) - timedelta(days=PERIODS[period][1]) if period else None
     words = tuple((word, reasons.codes_with(word, ui.language())) for word in (text or "").split()[:MOST_WORDS])
     return tuple(Action(name) for name in chosen) or (() if words else TOLD), since, words
-
-
-def _first_page() -> None:
-    st.query_params.pop("page", None)
 
 
 def line(entry: decisions.Entry) -> None:
@@ -96,7 +92,7 @@ def line(entry: decisions.Entry) -> None:
 user = ui.require(Role.VIEWER)
 project = ui.project()
 asked = st.query_params.get("id", "")
-if asked.isdigit():
+if asked.isdecimal():
     decision_detail.show(user, int(asked[:18]))
 elif project is None:
     ui.page_head(ui._("Decisions"))

@@ -107,12 +107,16 @@ def choose(project: str) -> None:
     st.session_state["project"] = st.query_params["project"] = project
 
 
-def in_url(key: str, options: Collection[str], *, default: str | None = None, many: bool = False) -> dict[str, Any]:
+def in_url(
+    key: str, options: Collection[str] | None, *, default: str | None = None, many: bool = False
+) -> dict[str, Any]:
     """Arguments for a widget whose choice stands in the address (``?key=option``), by the option's own name.
+
+    ``options`` is None where any text may be given.
 
     Streamlit's own ``bind`` writes what the reader sees, which would be a different link in each language.
     """
-    asked = [name for name in st.query_params.get_all(key) if name in options]
+    asked = [name for name in st.query_params.get_all(key) if options is None or name in options]
     st.session_state[key] = asked if many else asked[0] if asked else default
     return {"key": key, "on_change": _to_url, "args": (key, default)}
 
