@@ -72,3 +72,11 @@ def count_during(con: DuckDBPyConnection, project: str, since: datetime, until: 
     query = """SELECT count(DISTINCT window_number) FROM performances
         WHERE project = ? AND measured_at >= ? AND measured_at <= ?"""
     return con.execute(query, [project, since, until]).fetchall()[0][0]
+
+
+def last_mature(con: DuckDBPyConnection, project: str, version: int) -> tuple[int, Scores] | None:
+    """The newest window that this version answered and whose labels are all in: its number and its scores."""
+    query = """SELECT window_number, scores FROM performances WHERE project = ? AND version = ? AND maturity >= 0.999
+        ORDER BY window_number DESC, measured_at DESC LIMIT 1"""
+    found = con.execute(query, [project, version]).fetchall()
+    return (found[0][0], load(Scores, found[0][1])) if found else None

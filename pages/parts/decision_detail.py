@@ -245,7 +245,7 @@ def _timeline(number: int, story: list[Entry], parent) -> None:  # type: ignore[
         told = [line for step in story for line in alerts.deliveries_of(con, step.id or 0)]
     spans = [span for run in attempts for span in _spans(run)]
     spans += [
-        charts.Span(ui._("Alert on {channel}", channel=channel), at, at + timedelta(seconds=0.2), ui._(str(outcome).replace("_", " ")),
+        charts.Span(ui._("Alert on {channel}", channel=channel), at, at + timedelta(seconds=0.2), ui._(ENDED[outcome]),
                     "calm" if outcome is Delivery.DELIVERED else "attention")
         for channel, _, _, at, outcome in told if outcome in TRIED
     ]  # fmt: skip
@@ -259,6 +259,11 @@ def _timeline(number: int, story: list[Entry], parent) -> None:  # type: ignore[
 
 TRIED = (Delivery.DELIVERED, Delivery.FAILED, Delivery.GIVEN_UP)
 JOBS = {"cycle": mark("Check"), "retrain": mark("Retrain")}
+ENDED = {
+    Outcome.QUEUED: mark("waiting"), Outcome.RUNNING: mark("running"), Outcome.FAILED: mark("failed"),
+    Outcome.SKIPPED: mark("left out"), Outcome.INTERRUPTED: mark("cut off"), Delivery.DELIVERED: mark("delivered"),
+    Delivery.FAILED: mark("failed"), Delivery.GIVEN_UP: mark("given up"),
+}  # fmt: skip
 
 
 def _spans(run: runs.RunRow) -> list[charts.Span]:
@@ -272,7 +277,7 @@ def _spans(run: runs.RunRow) -> list[charts.Span]:
         found.append(charts.Span(ui._("Waited"), run.due_at, run.started_at, _seconds(waited), "muted"))
     took = _seconds((run.finished_at - run.started_at).total_seconds()) if run.finished_at else ""
     good = run.outcome in (Outcome.OK, Outcome.RUNNING)
-    text = took if run.outcome is Outcome.OK else f"{took} · {ui._(str(run.outcome))}"
+    text = took if run.outcome is Outcome.OK else f"{took} · {ui._(ENDED[run.outcome])}"
     return [*found, charts.Span(label, run.started_at, run.finished_at, text, "calm" if good else "attention")]
 
 

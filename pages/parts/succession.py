@@ -21,36 +21,29 @@ class Standing:
     """A version, and the last score of it that is known: from the newest window it answered whose labels are all in."""
 
     model: ModelVersion
-    reign: Reign | None
     score: str
 
 
 def standing(project: Project, version: int) -> Standing | None:
     with ui.ctx().database.read() as con:
         model = models.get(con, project.id, version)
-        scores = performances.latest(con, project.id, windows=400)
-        reigns = models.reigns(con, project.id)
-    if model is None:
-        return None
-    metric = performance.headline(project.schema)
-    served = scores[(scores["version"] == version) & (scores["metric"] == metric) & (scores["maturity"] >= 0.999)]
-    reign = next((reign for reign in reigns if reign.version == version), None)
-    return Standing(model, reign, _score(model, metric, served))
+        served = performances.last_mature(con, project.id, version)
+    return Standing(model, _score(model, performance.headline(project.schema), served)) if model else None
 
 
-def _score(model: ModelVersion, metric: str, served) -> str:  # type: ignore[no-untyped-def]
-    if len(served):
-        return ui._(
-            "{metric} {value:.3f} ({low:.3f} to {high:.3f}) in window {window}, its last",
-            metric=performance.label(metric), window=int(served["window_number"].iloc[-1]),
-            **{name: float(served[name].iloc[-1]) for name in ("value", "low", "high")},
-        )  # fmt: skip
-    before = next((score for score in model.scores if score.metric == metric), None)
-    if before is None:
+def _score(model: ModelVersion, metric: str, served: tuple[int, performances.Scores] | None) -> str:
+    window, scores = served or (None, model.scores)
+    score = next((score for score in scores if score.metric == metric), None)
+    if score is None:
         return ui._("Not scored yet")
+    params = {"metric": performance.label(metric), "value": score.value, "low": score.low, "high": score.high}
+    if window is not None:
+        return ui._(
+            "{metric} {value:.3f} ({low:.3f} to {high:.3f}) in window {window}, its last", window=window, **params
+        )
     return ui._(
         "{metric} {value:.3f} ({low:.3f} to {high:.3f}) before it served, on {rows:,} rows it had not seen",
-        metric=performance.label(metric), value=before.value, low=before.low, high=before.high, rows=before.rows,
+        rows=score.rows, **params,
     )  # fmt: skip
 
 
