@@ -1,5 +1,6 @@
 """Frozen snapshots: made for a period, looked at, downloaded, shared by link, deleted and brought back."""
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -78,10 +79,14 @@ def gallery(user: User, project: Project) -> None:
     if not made:
         with st.container(border=True):
             st.markdown(f":material/photo_library: **{_('No report yet.')}**")
-            st.caption(
-                _("A report is a picture for slides, a PDF for mail and one HTML file that opens anywhere, all of the"
-                  " same frozen moment. Make the first one above, or resume the weekly report on Automation.")
-            )  # fmt: skip
+            what = _("A report is a picture for slides, a PDF for mail and one HTML file that opens anywhere, all of the"
+                     " same frozen moment.")  # fmt: skip
+            how = (
+                _("Make the first one above, or resume the weekly report on Automation.")
+                if auth.has(ui.ctx(), user, Role.OPERATOR)
+                else _("An operator can make one.")
+            )
+            st.caption(f"{what} {how}")
         return
     for first in range(0, len(made), COLUMNS):
         for place, report in zip(st.columns(COLUMNS, gap="small"), made[first : first + COLUMNS], strict=False):
@@ -106,6 +111,8 @@ def card(user: User, report: Report) -> None:
           who=ui.md(report.made_by), ago=ui.ago(report.made_at))
     )  # fmt: skip
     with st.container(horizontal=True, gap="small"):
+        if st.button(_("Read"), key=f"read-{report.id}", icon=":material/article:"):
+            reading(user, report)
         for kind, (label, media) in DOWNLOADS.items():
             if kind in report.files:
                 st.download_button(
@@ -124,6 +131,14 @@ def card(user: User, report: Report) -> None:
                 reports.delete(ui.ctx(), user, report.id, datetime.now(UTC))
                 st.session_state["report_deleted"] = (report.id, report.title)
                 st.rerun()
+
+
+@st.dialog(_("Report"), width="large")
+def reading(user: User, report: Report) -> None:
+    """The whole report. As a data address it has an origin of its own, besides allowing itself no script."""
+    with ui.told():
+        document = b64encode(reports.read(ui.ctx(), user, report.id, reports.HTML)).decode()
+        st.iframe(f"data:text/html;charset=utf-8;base64,{document}", height=640, alt=report.title)
 
 
 def sharing(user: User, report: Report) -> None:

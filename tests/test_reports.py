@@ -3,6 +3,7 @@
 import hashlib
 import re
 import struct
+from base64 import b64decode
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -471,6 +472,17 @@ def test_each_role_sees_what_it_may_do(process, played, no_browser):
         assert ("Make the report" in labels_of(test)) is (role is not Role.VIEWER)
         assert any(element.key == f"delete-{report.id}" for element in test.button) is (role is not Role.VIEWER)
         assert any("Sharing by link is off" in element.value for element in test.caption) is (role is Role.ADMIN)
+
+
+def test_a_viewer_reads_a_report_on_the_page(process, played, no_browser):
+    report, _ = made(process, played)
+    test = opened(Role.VIEWER, project=played.id)
+    test.button(key=f"read-{report.id}").click().run()
+    assert not test.exception
+    (frame,) = test.get("iframe")
+    kind, document = frame.proto.src.split(",", 1)
+    assert kind == "data:text/html;charset=utf-8;base64"  # an origin of its own
+    assert b64decode(document) == reports.read(process, SYSTEM, report.id, "html")
 
 
 def test_a_report_is_asked_for_deleted_and_brought_back_on_the_page(process, played, no_browser):
