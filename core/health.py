@@ -4,7 +4,6 @@
 without a sample (the app was down, asleep, or could not write) is a gap, of which nothing is claimed.
 """
 
-import os
 import shutil
 import sys
 import time
@@ -19,6 +18,7 @@ import pandas as pd
 from core import alerting, latency, mirroring, runs
 from core.context import Context
 from core.errors import ContinualError
+from core.pictures import pictures_available
 from core.reasons import sentence
 from core.records import Outcome, Reason
 from core.store import health as store
@@ -33,7 +33,6 @@ PROOF_HOLDS = timedelta(days=1)  # an alert that was delivered longer ago says n
 SAMPLED_EVERY = timedelta(minutes=1)
 KEPT = timedelta(days=30)
 STALE = timedelta(minutes=3)  # after that, the newest sample does not tell how things are now
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 _process: dict = sys.__dict__.setdefault("_continual_ml", {})  # type: ignore[type-arg]
 
@@ -153,8 +152,7 @@ def _discord(ctx: Context, now: datetime) -> Component:
 
 
 def _pictures(_ctx: Context, _now: datetime) -> Component:
-    found = os.environ.get("BROWSER_PATH") or next((name for name in BROWSERS if shutil.which(name)), None)
-    if found:
+    if pictures_available().available:
         return Component("pictures", State.UP, Reason("pictures_on"))
     return Component("pictures", State.OFF, Reason("pictures_off"))
 

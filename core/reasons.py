@@ -100,8 +100,9 @@ SENTENCES: dict[str, str] = {
     "channel_failed": "Not reached, and tried again soon: {detail}; {waiting} alerts wait.",
     "channel_given_up": "The last alert was given up: {detail}. Check {setting}; {waiting} alerts wait.",
     "channel_proof_old": "The last alert was delivered {days:.0f} days ago. Send a test to know.",
-    "pictures_on": "A browser is there to draw charts as pictures.",
-    "pictures_off": "No browser is installed: reports come as words and HTML, without pictures.",
+    "pictures_on": "A browser is there to take the pictures of reports.",
+    "pictures_off": "No browser is installed: reports come as words and HTML, without pictures. Install chromium, or"
+    " name a browser in BROWSER_PATH.",
     # after a promotion
     "predecessor_better": "Version {version} beats the champion by {advantage:.4g} on average over {windows} labelled"
     " windows; a difference that chance gives in at most {level:.0%} of reigns.",

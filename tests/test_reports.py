@@ -18,6 +18,7 @@ from core import (
     accounts,
     alerting,
     context,
+    health,
     ingest,
     loop,
     pictures,
@@ -232,6 +233,8 @@ def png_size(data: bytes) -> tuple[int, int]:
 def test_without_a_browser_the_html_goes_out_and_the_page_says_why(ctx, played, no_browser):
     assert not pictures.pictures_available().available
     assert "BROWSER_PATH" in pictures.pictures_available().sentence
+    (seen,) = (part for part in health.survey(ctx, NOW) if part.name == "pictures")
+    assert (seen.state, "BROWSER_PATH" in seen.detail) == (health.State.OFF, True)
     report, told = made(ctx, played)
     assert "Without pictures: No Chromium" in told
     assert set(report.files) == {"html", "snapshot"}
