@@ -83,16 +83,37 @@ def successors(policy: Policy, memory: Memory) -> list[Limit]:
         found += _lead(
             mark("Lead of v{version}, the predecessor"), memory.previous.version, memory.ahead, policy.rollback_level
         )
-    if memory.challenger and not memory.awaiting:
-        found += _lead(mark("Lead of v{version}, on trial"), memory.challenger.version, memory.trial, policy.gate_level)
+    if memory.challenger and not memory.awaiting and policy.gate in TRIALS:
+        found += TRIALS[policy.gate](policy, memory.challenger.version, memory.trial)
     return found
 
 
-def _lead(label: str, version: int, ahead: Tally, level: float) -> list[Limit]:
+def _lead(label: str, version: int, ahead: Tally, level: float, least: float = 0.0) -> list[Limit]:
+    """The mean gain, which must lie so far above ``least`` that chance does not explain it at this look (`spent`)."""
     if ahead.blocks < FEWEST_BLOCKS or not ahead.looks:
         return []
     low = ahead.low(spent(level, ahead.looks))
-    return [Limit(label, ahead.mean, ahead.mean - low, ".3g", low > 0, params={"version": version})]
+    return [Limit(label, ahead.mean, least + ahead.mean - low, ".3g", low > least, params={"version": version})]
+
+
+def _superior(policy: Policy, version: int, trial: Tally) -> list[Limit]:
+    return _lead(mark("Lead of v{version}, on trial"), version, trial, policy.gate_level, policy.minimum_gain)
+
+
+def _not_worse(policy: Policy, version: int, trial: Tally) -> list[Limit]:
+    """Under a veto it is dropped when it lags by more than chance explains, and else promoted."""
+    if trial.blocks < FEWEST_BLOCKS:
+        return []
+    lag = trial.turned()
+    low = lag.low(policy.gate_level)
+    return [
+        Limit(
+            mark("Lag of v{version}, on trial"), lag.mean, lag.mean - low, ".3g", low > 0, params={"version": version}
+        )
+    ]
+
+
+TRIALS = {"superiority": _superior, "veto": _not_worse}
 
 
 def _allowed(policy: Policy, evidence: Evidence, memory: Memory) -> list[Limit]:

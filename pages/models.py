@@ -92,10 +92,10 @@ def challenger_card(parent, user: User, project: Project, memory: Memory) -> Non
             st.caption(ui._("The predecessor. It is scored on the same rows, and comes back should it prove better."))
         else:
             st.caption(ui._("Nobody: no challenger is on trial, and no predecessor is in view."))
-        for lead in limits.successors(ui.policy(project), memory):
+        for limit in limits.successors(ui.policy(project), memory):
             st.caption(
-                ui._("Mean gain over the champion so far: {seen:+.3g}. It would have to be more than {needed:.3g}.",
-                     seen=lead.seen, needed=lead.needed)
+                ui._("{what} so far: {seen:+.3g}; more than {needed:.3g} would settle it.", what=ui._(limit.label, **limit.params),
+                     seen=limit.seen, needed=limit.needed)
             )  # fmt: skip
 
 
