@@ -28,12 +28,13 @@ from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
 from core import estimators
+from core.diagnosis import CAUSES, Diagnosis, told
 from core.errors import InvalidInput
 from core.feed import Fault
 from core.gate import GATES, SANITY, Tally, proven
 from core.records import Action, Reason, Verdict
 
-LOGIC = 2  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
+LOGIC = 3  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
 
 
 class Scope(StrEnum):
@@ -234,7 +235,8 @@ class Evidence(_Stored):
     """What was seen at turn ``turn``, which comes after window ``turn`` was served.
 
     ``judged`` are the windows that have become mature since the last turn, oldest first; ``pending`` those seen that
-    are not yet. ``faults`` are what is wrong with the feed of the newest; it is ``blocked`` then. ``logic``
+    are not yet. ``faults`` are what is wrong with the feed of the newest; it is ``blocked`` then.
+    ``diagnoses`` are what kind of change there is in windows whose labels have come, and in the newest. ``logic``
     is the `LOGIC` of the release that saw and judged it; 0 where it did not say.
     """
 
@@ -247,6 +249,7 @@ class Evidence(_Stored):
     drifting: tuple[str, ...] = ()
     drift_note: str = ""
     faults: tuple[Fault, ...] = ()
+    diagnoses: tuple[Diagnosis, ...] = ()
     blocked: bool = False
     logic: int = 0
 
@@ -348,7 +351,9 @@ class Signal:
 def decide(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
     """The decision, and what to remember after it (supposing that it is carried out)."""
     noted = _note(policy, evidence, memory)
-    return next(outcome for step in STEPS if (outcome := step(policy, evidence, noted)))
+    decision, after = next(outcome for step in STEPS if (outcome := step(policy, evidence, noted)))
+    changes = (told(found) for found in evidence.diagnoses if found.cause in CAUSES)
+    return replace(decision, reasons=(*decision.reasons, *changes)), after
 
 
 def votes(policy: Policy, evidence: Evidence, memory: Memory) -> tuple[Memory, tuple[Signal, ...]]:

@@ -51,6 +51,10 @@ SENTENCES: dict[str, str] = {
     "feed_missing": "{feature}: {seen:.0%} of the values are missing; it was {usual:.0%} at most.",
     "feed_unit": "{feature}: divided by {seen:g} the values are the usual ones; the unit has changed.",
     "feed_stuck": "{feature}: one value fills {seen:.0%} of the window in a row; it was {usual:.0%} at most.",
+    "change_covariate": "Window {window}: the inputs have moved ({features}); what they mean for the answer has not.",
+    "change_label": "Window {window}: the answers come in other shares; within each, the inputs are the usual ones.",
+    "change_concept": "Window {window}: the same inputs have other answers than before.",
+    "change_noise": "Window {window}: the labels go with the answers less, everywhere alike: noise, or labels mixed up.",
     "feed_unseen": "{feature}: {seen:.0%} of the values are categories that were never seen.",
     "labels_suspicious": "The labels of window {window} do not go with the answers at all ({seen:.1f} standard errors;"
     " {usual:.1f} are usual): they may be mixed up. They are set aside unless the next window shows the same.",

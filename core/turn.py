@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from core import drift, estimators, feed, gate
+from core import diagnosis, drift, estimators, feed, gate
 from core.gate import Tally
 from core.policy import (
     HANDICAPS,
@@ -119,6 +119,7 @@ def observe(world: World, policy: Policy, memory: Memory, turn: int, *, seed: in
             drifting=tuple(dict.fromkeys(score.feature for score in check.scores if score.drifting)) if check else (),
             drift_note=check.note if check else "",
             faults=faults,
+            diagnoses=_diagnoses(world, policy, memory, turn, tuple(judged)) if not faults else (),
             blocked=bool(faults),
             logic=LOGIC,
         ),
@@ -206,6 +207,47 @@ def _faults(world: World, policy: Policy, memory: Memory, turn: int) -> tuple[fe
     before = [window for window in range(turn) if window not in memory.quarantined][-feed.KNOWN :]
     known = {window: _first_rows(world, policy, window) for window in before}
     return feed.faults(known, world.rows(*span(policy, turn)), world.schema, since=dict(memory.accepted))
+
+
+DIAGNOSED = 2  # windows a turn whose labels have come
+
+
+def _diagnoses(
+    world: World, policy: Policy, memory: Memory, turn: int, judged: Sequence[int]
+) -> tuple[diagnosis.Diagnosis, ...]:
+    """What kind of change there is in the windows whose labels have come, and in the newest if its have not."""
+    good = [window for window in range(turn) if window not in memory.quarantined]
+    labelled = sorted({*memory.labelled, *judged} - set(memory.quarantined))
+    found = []
+    for window in (*judged[-DIAGNOSED:], *(() if turn in judged else (turn,))):
+        known = labelled if window in judged else good
+        before = [_seen(world, policy, one) for one in known if one < window][-diagnosis.KNOWN :]
+        now = _seen(world, policy, window, labelled=window in judged)
+        if window in judged and (window in memory.quarantined or now.truth is None):
+            continue
+        found.append(diagnosis.diagnose(window, before, now, world.schema))
+    return tuple(found)
+
+
+def _seen(world: World, policy: Policy, window: int, *, labelled: bool = True) -> diagnosis.Seen:
+    """The first rows of a window with what was answered and, where labels have come, the truth: those that have both."""
+    first, last = span(policy, window)
+    last = min(last, first + ENOUGH_ROWS)
+    rows, labels, answers = world.rows(first, last), world.labels(first, last), world.answers(first, last)
+    answered = ~pd.isna(answers.labels)
+    if answered.mean() < policy.mature_share:
+        return diagnosis.Seen(rows)
+    both = answered & labels.notna().to_numpy()
+    with_labels = labelled and both.mean() >= policy.mature_share
+    kept = both if with_labels else answered
+    truth, said = labels[kept].to_numpy(), answers.labels[kept]
+    if world.schema.task is Task.REGRESSION:
+        told, true = said.astype(np.float64)[:, None], truth.astype(np.float64)[:, None]
+    else:
+        assert answers.probabilities is not None
+        told = answers.probabilities[kept]
+        true = (truth[:, None] == np.asarray(world.schema.classes, dtype=object)).astype(np.float64)
+    return diagnosis.Seen(rows[kept], true if with_labels else None, told)
 
 
 def _first_rows(world: World, policy: Policy, window: int) -> pd.DataFrame:
