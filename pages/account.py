@@ -40,9 +40,11 @@ def password(user: User) -> None:
                     ui.ctx(), user, present=present, new=new, address=ui.address(), now=datetime.now(UTC)
                 )
                 # This session goes on: the frame writes it a new cookie.
-                st.session_state.update(username=auth.session_key(changed), new_cookie=True)
-                st.toast(ui._("Your password is changed; every other session has ended."), duration="long")
+                key = auth.session_key(changed)
+                st.session_state.update(username=key, new_cookie=True, password_changed=key)
                 st.rerun()
+        elif st.session_state.get("password_changed") == auth.session_key(user):
+            st.success(ui._("Your password is changed; every other session has ended."))
 
 
 def sessions(user: User) -> None:

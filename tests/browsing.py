@@ -40,8 +40,16 @@ def signed_out(page, seconds=60):
 
 
 def press(page, name, nth=0):
+    """Press the button, once the page stands still: a press while it is drawn may get lost."""
+    settled(page)
     page.get_by_role("button", name=name, exact=True).nth(nth).click()
 
 
-def told(page, text, seconds=30):
-    page.get_by_text(text).first.wait_for(timeout=seconds * 1_000)
+def told(page, text, seconds=60):
+    """Wait until the page says this; what it says instead is in the failure."""
+    from playwright.sync_api import TimeoutError as TooLong
+
+    try:
+        page.get_by_text(text).first.wait_for(timeout=seconds * 1_000)
+    except TooLong:
+        raise AssertionError(f"{text!r} is not on the page: {page.inner_text('body')[-1500:]}") from None

@@ -84,7 +84,7 @@ def test_a_reload_and_a_deep_link_keep_the_session_and_a_copied_cookie_dies_with
     signed_out(page)
     page.reload()
     signed_out(page)
-    signed_out(thief, seconds=30)  # by itself, without a click
+    signed_out(thief, seconds=60)  # by itself, without a click
     thief.reload()
     signed_out(thief)
 
@@ -128,7 +128,7 @@ def test_a_new_password_ends_the_other_session_and_not_this_one(app, crew, visit
     here.get_by_label("New password once more").fill(NEW)
     press(here, "Change my password")
     told(here, "Your password is changed")
-    signed_out(there, seconds=30)  # by itself, without a click
+    signed_out(there, seconds=60)  # by itself, without a click
     there.reload()
     signed_out(there)
     settled(here)
@@ -151,7 +151,7 @@ def test_a_disabled_account_is_out_at_once_and_an_enabled_one_signs_in_anew(app,
     press(admin, "Disable the account …")
     told(admin, "is signed out everywhere at once")
     press(admin, "Disable the account")
-    signed_out(dora, seconds=30)
+    signed_out(dora)
     fill_in(dora, "dora", crew["dora"])
     told(dora, "Wrong name or password")
     press(admin, "Enable the account")
