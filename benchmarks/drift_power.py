@@ -8,6 +8,7 @@ Peers that are not installed are left out.
 
 import argparse
 import logging
+import os
 import warnings
 from collections.abc import Callable
 
@@ -87,6 +88,7 @@ def by_tests(number: Callable[[Floats, Floats], float]) -> Callable[[pd.DataFram
 
 def evidently_scores(before: pd.DataFrame, now: pd.DataFrame) -> Floats:
     """Minus the log of the p-values Evidently's DataDriftPreset prints (its default tests up to 1,000 rows)."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently import Report
     from evidently.presets import DataDriftPreset
 
@@ -103,6 +105,7 @@ def evidently_scores(before: pd.DataFrame, now: pd.DataFrame) -> Floats:
 
 def nannyml_scores(before: pd.DataFrame, now: pd.DataFrame) -> Floats:
     """NannyML's default Jensen-Shannon distance per column, the current window as one chunk."""
+    os.environ.setdefault("NML_DISABLE_USAGE_LOGGING", "1")
     import nannyml
 
     logging.getLogger("nannyml").setLevel(logging.ERROR)
@@ -115,6 +118,7 @@ def nannyml_scores(before: pd.DataFrame, now: pd.DataFrame) -> Floats:
 
 def reconstruction_scores(before: pd.DataFrame, now: pd.DataFrame) -> Floats:
     """NannyML's multivariate check: the error of rebuilding the rows from the reference's principal components."""
+    os.environ.setdefault("NML_DISABLE_USAGE_LOGGING", "1")
     import nannyml
 
     logging.getLogger("nannyml").setLevel(logging.ERROR)

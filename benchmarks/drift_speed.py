@@ -7,6 +7,7 @@ Frames in, result out; imports and making the frames do not count. One thread (s
 
 import argparse
 import logging
+import os
 import time
 import tracemalloc
 import warnings
@@ -49,6 +50,7 @@ def scipy_loop(before: pd.DataFrame, now: pd.DataFrame) -> None:
 
 
 def evidently(before: pd.DataFrame, now: pd.DataFrame) -> None:
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently import Report
     from evidently.presets import DataDriftPreset
 
@@ -56,6 +58,7 @@ def evidently(before: pd.DataFrame, now: pd.DataFrame) -> None:
 
 
 def nannyml(before: pd.DataFrame, now: pd.DataFrame) -> None:
+    os.environ.setdefault("NML_DISABLE_USAGE_LOGGING", "1")
     import nannyml
 
     logging.getLogger("nannyml").setLevel(logging.ERROR)

@@ -390,7 +390,8 @@ def _quantile_ends(mass: Ints) -> Ints:
     for bins in (WIDTH - 6, 180, 120):
         ends = np.searchsorted(total, total[-1] * np.arange(1, bins) / bins)
         alone = np.flatnonzero(mass > total[-1] / bins)
-        ends = np.unique(np.r_[ends, alone, np.maximum(alone - 1, 0), len(mass) - 1])
+        ends = np.sort(np.concatenate((ends, alone, np.maximum(alone - 1, 0), [len(mass) - 1])))
+        ends = ends[np.append(True, ends[1:] != ends[:-1])]
         if len(ends) <= WIDTH - 3:
             break
     return ends
@@ -403,8 +404,9 @@ def _too_coarse(sample: Floats, centre: float, used: Ints, mass: Ints) -> bool:
         return False
     sample = np.sort(sample)
     where = cells(sample, centre)  # ascending, as the sample is
-    shared = where[1:][(where[1:] == where[:-1]) & (sample[1:] != sample[:-1])]
-    return bool(np.isin(heavy, shared).any())
+    shared = np.zeros(CELLS, bool)
+    shared[where[1:][(where[1:] == where[:-1]) & (sample[1:] != sample[:-1])]] = True
+    return bool(shared[heavy].any())
 
 
 def _spread(values: Floats, mass: Ints) -> float:
