@@ -142,8 +142,12 @@ def test_a_retrain_is_told_with_what_came_of_it(ctx, played):
     made = frozen(ctx, played)
     told = report_words.acts(made)
     assert made.count(Action.RETRAIN) > 0
-    assert all(cause and cause.id == moment.cause for moment, cause in told if moment.action is Action.PROMOTE)
-    assert len(told) < len(made.decisions)
+    with_cause = [(moment.cause, cause.id) for moment, cause in told if cause]
+    assert with_cause
+    assert all(named == cause for named, cause in with_cause)
+    listed = {moment.id for moment, _ in told} | {cause for _, cause in with_cause}
+    assert listed == {moment.id for moment in made.decisions}
+    assert len(told) == len(made.decisions) - len(with_cause)
 
 
 def test_decisions_are_called_the_same_in_reports_and_on_pages():
