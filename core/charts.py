@@ -393,12 +393,13 @@ def backtest(
     """
     figure = go.Figure()
     ordered = points.sort_values(["retrains", "score"], ignore_index=True)
-    for at, line in ordered.iterrows():
+    most = max(int(points["retrains"].max()), 1)
+    for _, line in ordered.iterrows():
         chosen, mine = line["name"] == recommended, line["name"] == current
         color = CHAMPION if chosen else MUTED
         figure.add_scatter(
-            x=[line["retrains"]], y=[line["score"]], mode="markers+text", text=[line["label"]], showlegend=False,
-            textposition="top center" if int(at) % 2 else "bottom center",  # type: ignore[call-overload]
+            x=[line["retrains"]], y=[line["score"]], mode="markers+text", text=[f"  {line['label']}  "], showlegend=False,
+            textposition="middle left" if line["retrains"] > 0.8 * most else "middle right",
             textfont={"color": color},
             marker={"size": 15 if chosen else 11, "color": color,
                     "symbol": "star" if chosen else "circle" if mine else "circle-open"},
@@ -408,7 +409,6 @@ def backtest(
             },
             hovertemplate=f"{line['label']}: %{{y:.4g}}, %{{x}}<extra></extra>",
         )  # fmt: skip
-    most = max(int(points["retrains"].max()), 1)
     figure.update_xaxes(range=[-0.12 * most, 1.12 * most])
     if lower_is_better:
         figure.update_yaxes(autorange="reversed")

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import alerting, backtesting, charts, policy_words, projects, runs
+from core import alerting, backtesting, charts, ledger, policy_words, projects, runs
 from core.backtesting import Kept
 from core.estimators import ESTIMATORS
 from core.policy import PRESETS, RANGES, Approval, Policy, Scope
@@ -59,20 +59,92 @@ def the_policy(user: User, project: Project) -> None:
              name=name_of(now.policy), version=now.version, who=ui.md(now.made_by), ago=ui.ago(now.made_at)),
     ):  # fmt: skip
         in_words(now.policy)
+    with ui.card(st, ui._("What does each gate cost?")):
+        gates(project, now.policy)
     if user.role is not Role.ADMIN:
         st.caption(ui._("Administrators change the policy."))
     else:
         with ui.card(st, ui._("What should be different?"), ui._("Nothing changes before you save.")):
-            change(user, project, now.policy)
+            change(user, project, now.version, now.policy)
     with ui.card(st, ui._("How has it been judged before?")):
         earlier(user, project, versions)
 
 
-def change(user: User, project: Project, current: Policy) -> None:
-    """A preset to start from, then every setting; saving makes a new version."""
+def gates(project: Project, policy: Policy) -> None:
+    """What each gate lets through and what it stops, at this project's windows and levels."""
+    found = ledger.prices(ui.ctx(), project, policy)
+    if not found.gates:
+        st.caption(ui._("That can be told once a challenger has been compared with the champion."))
+        return
+    share = project.schema.task.is_classification
+    scale, unit = (100, ui._(" points")) if share else (1, "")
+    difference = f"{scale * next(iter(found.gates.values())).difference:.3g}{unit}"
+    st.caption(
+        ui._("The first look at {rows:,} labelled rows, with the policy's error levels.", rows=policy.window_rows)
+        + " "
+        + (
+            ui._("How far two models differ is taken from {count} comparisons of this project.", count=found.comparisons)
+            if found.comparisons
+            else ui._("Two models are supposed to differ on {share:.0%} of the rows, until this project has compared some.",
+                      share=found.disagreement)
+        )
+    )  # fmt: skip
+    never = ui._("never")
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "gate": choice(name) + (f" ({ui._('in force')})" if name == policy.gate else ""),
+                    "equal": 100 * price.equal,
+                    "worse": 100 * price.worse,
+                    "better": 100 * price.better,
+                    "harm": never if price.harm is None else f"{scale * price.harm:.3g}{unit}",
+                    "rows": never if price.rows_needed is None else f"{price.rows_needed:,}",
+                    "undo": never if price.undo_looks is None else str(price.undo_looks),
+                }
+                for name, price in found.gates.items()
+            ]
+        ),
+        hide_index=True, height="content",
+        column_config={
+            "gate": st.column_config.TextColumn(ui._("Gate"), pinned=True),
+            "equal": st.column_config.NumberColumn(
+                ui._("Equal: promoted, %"), format="%.0f", help=ui._("How often a challenger as good as the champion takes over.")
+            ),
+            "worse": st.column_config.NumberColumn(
+                ui._("{difference} worse: promoted, %", difference=difference), format="%.0f",
+                help=ui._("How often a challenger that loses so much more slips through."),
+            ),
+            "better": st.column_config.NumberColumn(
+                ui._("{difference} better: promoted, %", difference=difference), format="%.0f",
+                help=ui._("How often a challenger that loses so much less takes over at once."),
+            ),
+            "harm": st.column_config.TextColumn(
+                ui._("Stops harm from"), help=ui._("The smallest excess loss that is stopped in 80 % of the cases.")
+            ),
+            "rows": st.column_config.TextColumn(
+                ui._("Rows to pass a gain"),
+                help=ui._("So many labelled rows let a challenger through, in 80 % of the cases, that is {difference} better.",
+                          difference=difference),
+            ),
+            "undo": st.column_config.TextColumn(
+                ui._("Undone after windows"),
+                help=ui._("After so many labelled windows the rollback undoes a champion that is {difference} worse.",
+                          difference=difference),
+            ),
+        },
+    )  # fmt: skip
+
+
+def change(user: User, project: Project, version: int, current: Policy) -> None:
+    """A preset to start from, then every setting; saving makes a new version, from which the form starts afresh."""
     starts = ["current", *PRESETS]
     start = st.radio(
-        ui._("Start from"), starts, horizontal=True, format_func=lambda name: ui._(NAMES[name]), key="policy_start"
+        ui._("Start from"),
+        starts,
+        horizontal=True,
+        format_func=lambda name: ui._(NAMES[name]),
+        key=f"policy_start-{version}",
     )
     if start in MEANINGS:
         st.caption(ui._(MEANINGS[start]))
@@ -86,7 +158,7 @@ def change(user: User, project: Project, current: Policy) -> None:
                 left, right = st.columns(2, gap="medium")
                 for number, name in enumerate(names):
                     with (left, right)[number % 2]:
-                        given[name] = asked(name, getattr(base, name), f"{start}-{name}")
+                        given[name] = asked(name, getattr(base, name), f"{version}-{start}-{name}")
         why = st.text_input(ui._("Why"), max_chars=200, placeholder=ui._("kept with the version"))
         saved = st.form_submit_button(ui._("Judge by this from now on"), type="primary", icon=":material/gavel:")
     if saved:
@@ -376,8 +448,12 @@ def shown(lines: pd.DataFrame, scale: int) -> None:
 # ---- what runs by itself -------------------------------------------------------------------------
 def pace(every: timedelta) -> str:
     seconds = every.total_seconds()
-    for unit, text in ((86400, mark("every {count:g} days")), (60, mark("every {count:g} min"))):
-        if seconds >= 2 * unit or (unit == 86400 and seconds >= unit):
+    for unit, text in (
+        (86400, mark("every {count:g} days")),
+        (3600, mark("every {count:g} h")),
+        (60, mark("every {count:g} min")),
+    ):
+        if seconds >= 2 * unit:
             return ui._(text, count=seconds / unit)
     return ui._("every {count:g} s", count=seconds)
 
@@ -416,8 +492,10 @@ def line(
         parts = [pace(every)]
         last = turns.get((job.name, project.id if job.per_project and project else None))
         following = last + every if last else now
-        if not paused:
-            parts.append(ui._("next: now") if following <= now else ui._("next {when}", when=ui.ago(following)))
+        if not paused and following > now:
+            parts.append(ui._("next {when}", when=ui.ago(following)))
+        elif not paused:
+            parts.append(ui._("next: as soon as there is work") if job.has_work else ui._("next: now"))
         if paused and state.changed_at:
             parts.append(ui._("paused by {who}, {ago}", who=ui.md(state.changed_by), ago=ui.ago(state.changed_at)))
     if state.last_at and state.last_outcome:
@@ -432,7 +510,7 @@ def buttons(user: User, job: Job, paused: bool, project: Project | None, now: da
         if st.button(ui._("Resume") if paused else ui._("Pause"), key=f"pause-{job.name}"):
             with ui.told():
                 runs.set_paused(ui.ctx(), user, job.name, paused=not paused, now=now)
-                st.rerun(scope="fragment")
+                st.rerun()
         if st.button(ui._("Run now"), key=f"run-{job.name}", disabled=job.per_project and project is None):
             with ui.told():
                 target = project.id if job.per_project and project else None
@@ -458,7 +536,7 @@ def under_way(user: User, now: datetime) -> None:
             if may and st.button(ui._("Cancel"), key=f"cancel-{run.id}"):
                 with ui.told():
                     runs.cancel(ui.ctx(), user, run.id, now)
-                    st.rerun(scope="fragment")
+                    st.rerun()
 
 
 # ---- how it went ---------------------------------------------------------------------------------

@@ -1,0 +1,130 @@
+"""The Automation page: the policy and its versions, trying policies, the schedule, by role."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import backtesting, context, ingest, projects, runs
+from core.backtest import Backtest, Trial, contestants
+from core.policy import PRESETS, Policy
+from core.records import SYSTEM, Outcome, Role
+from core.sources import SOURCES
+from core.store import backtests
+from core.store.codec import dump
+from tests.conftest import NOW
+from tests.server import ROOT
+
+SEA = SOURCES["sea"]
+POLICY = Policy(window_rows=50, warm_up_windows=2, estimator="logistic")
+
+
+@pytest.fixture
+def project(ctx, people, monkeypatch):
+    """Five labelled windows, and a backtest by which every 8 windows is the one to take."""
+    context._process["context"] = ctx
+    monkeypatch.setattr("pages.ui.link", lambda *_: None)
+    made = projects.create(ctx, SYSTEM, name="Sea", schema=SEA.schema, policy=POLICY, now=NOW)
+    ingest.ingest(ctx, SYSTEM, made, SEA.draw(250, seed=1), source="test", now=NOW)
+    base = np.random.default_rng(0).normal(0.3, 0.01, 40)
+    trials = tuple(
+        Trial(name, policy, tuple(base - (0.1 if name == "every_8" else 0.0)), (8, 16), 2, 0, 1.5)
+        for name, policy in contestants(POLICY).items()
+    )
+    test = Backtest("error", False, 2100, 50, 2, "balanced", trials, in_bulk=True, as_recorded=True)
+    with ctx.database.write() as con:
+        backtests.insert(con, 7, made.id, dump(test), "ann", NOW)
+    yield made
+    context._process.pop("context", None)
+
+
+def opened(role: Role) -> AppTest:
+    test = AppTest.from_file(str(ROOT / "pages" / "automation.py"), default_timeout=180)
+    test.session_state["signed_in"] = role.value
+    return test.run()
+
+
+def button(test: AppTest, label: str):
+    return next((found for found in test.button if found.label == label), None)
+
+
+def said(test: AppTest) -> str:
+    return " ".join(part.value for part in (*test.markdown, *test.caption, *test.success, *test.info, *test.error))
+
+
+def test_each_role_sees_what_it_may_press(project):
+    may = {
+        Role.VIEWER: set(),
+        Role.OPERATOR: {"Try these policies on my history", "Run now"},
+        Role.ADMIN: {"Try these policies on my history", "Run now", "Judge by this from now on", "Use this policy"},
+    }
+    for role, expected in may.items():
+        test = opened(role)
+        assert not test.exception
+        labels = {found.label for found in test.button}
+        assert labels & may[Role.ADMIN] == expected, role
+        assert "Every 50 rows are judged together" in said(test)
+        assert "Every 8 windows is significantly better than your policy" in said(test)
+        assert "nobody knows how late the labels were" in said(test)
+
+
+def test_the_recommended_policy_is_put_to_use_with_a_button(ctx, project):
+    test = opened(Role.ADMIN)
+    button(test, "Use this policy").click().run()
+    assert not test.exception
+    version, policy = projects.policy(ctx, project.id)
+    assert (version, policy.name, policy.period, policy.window_rows) == (2, "every_8", 8, 50)
+    assert "Version 2 of the policy is in force" in said(test)
+
+
+def test_a_preset_is_taken_changed_saved_with_a_reason_and_undone(ctx, project):
+    test = opened(Role.ADMIN)
+    test.radio(key="policy_start-1").set_value("careful").run()
+    assert "takes over only when it is proved better" in said(test)
+    next(field for field in test.text_input if field.label == "Why").set_value("  audits   are near ")
+    button(test, "Judge by this from now on").click().run()
+    made = projects.policy_versions(ctx, project.id)[0]
+    here = {"window_rows": 50, "warm_up_windows": 2, "estimator": "logistic"}
+    assert made.policy == replace(PRESETS["careful"], **here)
+    assert (made.version, made.made_by, made.why) == (2, "admin", "audits are near")
+
+    test.number_input(key="2-current-price").set_value(35.0)
+    button(test, "Judge by this from now on").click().run()
+    assert projects.policy(ctx, project.id) == (3, replace(PRESETS["careful"], name="own", price=0.35, **here))
+
+    button(test, "Go back to it").click().run()
+    assert not test.exception
+    newest = projects.policy_versions(ctx, project.id)[0]
+    assert (newest.version, newest.policy, newest.why) == (4, made.policy, "back to version 2")
+
+
+def test_a_backtest_is_asked_for_watched_and_cancelled(ctx, project):
+    test = opened(Role.OPERATOR)
+    button(test, "Try these policies on my history").click().run()
+    run = backtesting.under_way(ctx, project)
+    assert run.requested_by == "operator"
+    assert button(test, "Try these policies on my history") is None
+    test.button(key="cancel-backtest").click().run()
+    assert runs.get(ctx, run.id).outcome is Outcome.SKIPPED
+    assert "It was cancelled" in said(test)
+    assert button(test, "Try these policies on my history") is not None
+
+
+def test_jobs_are_run_paused_and_resumed(ctx, project):
+    test = opened(Role.OPERATOR)
+    test.button(key="run-cycle").click().run()
+    assert [(run.job, run.project) for run in runs.active(ctx)] == [("cycle", project.id)]
+    test.button(key="pause-cycle").click().run()
+    assert runs.job_states(ctx, ["cycle"])["cycle"].paused
+    assert "paused by operator" in said(test)
+    assert test.button(key="pause-cycle").label == "Resume"
+
+
+def test_the_price_of_a_retrain_can_be_tried_on_the_page(project):
+    test = opened(Role.VIEWER)
+    assert "with retrains at 0.2 of a window's loss" in said(test)
+    test.select_slider(key="price-7").set_value(1.0).run()
+    assert "with retrains at 1 of a window's loss" in said(test)
+    assert json.loads(test.get("plotly_chart")[0].proto.spec)["data"]
