@@ -343,7 +343,7 @@ def skill(labels: NDArray[Any], answers: NDArray[Any]) -> float | None:
     said = np.array([(answers == name).mean() for name in names])
     by_chance = float(true @ said)
     spread = by_chance + by_chance**2 - float((true * said * (true + said)).sum())
-    if spread <= 0:
+    if spread <= 1e-12:  # one class, or one answer: rounding may leave a trace of what is 0
         return None
     return abs(float((labels == answers).mean()) - by_chance) * math.sqrt(len(labels) / spread)
 

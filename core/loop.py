@@ -17,7 +17,7 @@ from loguru import logger
 from core import alerting, auth, drift, incidents, monitoring, performance, prediction, projects, reasons, turn
 from core.context import Context
 from core.errors import Conflict, ContinualError, InvalidInput, NotEnoughRows, NotFound
-from core.policy import Contender, Decision, Evidence, Memory, Policy, Scope, by_hand, decide, took_over
+from core.policy import Contender, Decision, Evidence, Memory, Policy, Scope, accepted_feed, by_hand, decide, took_over
 from core.records import (
     SYSTEM,
     Action,
@@ -52,6 +52,7 @@ SEVERITIES = {
     Action.PROMOTE: Severity.INFO,
     Action.HOLD: Severity.INFO,
     Action.ROLL_BACK: Severity.WARNING,
+    Action.ACCEPT: Severity.INFO,
     Action.FAIL: Severity.CRITICAL,
 }
 
@@ -294,6 +295,28 @@ def decline(ctx: Context, user: User, project: Project, *, reason: str, now: dat
         entry = Entry(
             project.id, now, Action.HOLD, user.name, (Reason("declined_by_hand", params),), bench.policy_version,
             memory_before=bench.memory.to_json(), memory_after=after.to_json(), version=challenger.version,
+        )  # fmt: skip
+        with ctx.database.write() as con:
+            _tell(con, bench, entry, decisions.insert(con, entry))
+
+
+def accept_feed(ctx: Context, user: User, project: Project, *, reason: str, now: datetime) -> None:
+    """Say that the feed that blocks is right and the world has changed: its values are the usual ones from then on.
+
+    The windows that were set aside are judged anew. Raises Conflict when no feed blocks, InvalidInput (no reason).
+    """
+    auth.require(ctx, user, Role.OPERATOR)
+    if not reason.strip():
+        raise InvalidInput("A reason is missing: say in a few words why, it is kept in the ledger")
+    with _alone(ctx, project, wait_seconds=LOCK_SECONDS):
+        bench = _bench(ctx, project, now, Worker())
+        if not bench.memory.faulty:
+            raise Conflict(f"No broken feed blocks {project.name!r}: there is nothing to accept")
+        features = ", ".join(feature for feature, _ in bench.memory.faulty)
+        params = {"user": user.display or user.name, "why": reason.strip(), "features": features}
+        entry = Entry(
+            project.id, now, Action.ACCEPT, user.name, (Reason("feed_accepted", params),), bench.policy_version,
+            memory_before=bench.memory.to_json(), memory_after=accepted_feed(bench.memory).to_json(),
         )  # fmt: skip
         with ctx.database.write() as con:
             _tell(con, bench, entry, decisions.insert(con, entry))

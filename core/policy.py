@@ -34,7 +34,7 @@ from core.feed import Fault
 from core.gate import GATES, SANITY, Tally, proven
 from core.records import Action, Reason, Verdict
 
-LOGIC = 3  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
+LOGIC = 4  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
 
 
 class Scope(StrEnum):
@@ -269,8 +269,9 @@ class Memory(_Stored):
     """What judgement carries from turn to turn. ``Memory()`` is a project's beginning.
 
     ``labelled`` are the windows to train on, ``pending`` those whose labels are not mature, ``quarantined`` those set
-    aside; ``accepted`` are features whose values a person has said are right, and from which window on. ``baseline`` are the champion's losses on its first windows (the one it was compared on, and those
-    without a breach), ``limit`` what its newest window was held to; ``ahead`` what its predecessor was better by,
+    aside; ``faulty`` are the features that block now, and since which window, ``accepted`` those whose values a person
+    has said are right, and from which window on. ``baseline`` are the champion's losses on its first windows (the one
+    it was compared on, and those without a breach), ``limit`` what its newest window was held to; ``ahead`` what its predecessor was better by,
     ``trial`` what the challenger is, on windows that neither was trained on. ``learned`` are the windows that the newest
     challenger could learn from. ``stale`` is what the champion's staleness
     has cost so far, in relative loss x windows, and ``handicaps`` what fresh models lost more than their yardsticks did
@@ -290,6 +291,7 @@ class Memory(_Stored):
     pending: tuple[int, ...] = ()
     labelled: tuple[int, ...] = ()
     quarantined: tuple[int, ...] = ()
+    faulty: tuple[tuple[str, int], ...] = ()
     accepted: tuple[tuple[str, int], ...] = ()
     suspect: int | None = None
     skill: float | None = None
@@ -416,6 +418,9 @@ def _note(policy: Policy, evidence: Evidence, memory: Memory) -> Memory:
         drifts=drifts,
         credit=min(MOST_CREDIT, memory.credit + turns * policy.most_retrains) if memory.champion else memory.credit,
         quarantined=_joined(memory.quarantined, evidence.turn) if evidence.blocked else memory.quarantined,
+        faulty=tuple(
+            (fault.feature, dict(memory.faulty).get(fault.feature, evidence.turn)) for fault in evidence.faults
+        ),
     )
     for judged in evidence.judged:
         noted = _note_window(policy, judged, noted)
@@ -808,6 +813,23 @@ def took_over(
         breaches=0,
         drifts=0,
         owed=(),
+    )
+
+
+def accepted_feed(memory: Memory) -> Memory:
+    """The memory after a person said that the features which block are right as they are.
+
+    What they were before counts no longer; the windows that were set aside since then are judged anew.
+    """
+    since = dict(memory.faulty)
+    first = min(since.values())
+    released = {window for window in memory.quarantined if window >= first and window != memory.suspect}
+    return replace(
+        memory,
+        faulty=(),
+        accepted=tuple(sorted({**dict(memory.accepted), **since}.items())),
+        quarantined=tuple(window for window in memory.quarantined if window not in released),
+        pending=tuple(sorted({*memory.pending, *released})),
     )
 
 

@@ -48,6 +48,7 @@ SENTENCES: dict[str, str] = {
     # alerts
     "training_failed": "The challenger could not be trained: {why}",
     "broken_feed": "The feed looks broken ({what}): the window is set aside and nothing is trained on it. Mend the feed.",
+    "feed_accepted": "{user} says that the feed is right and the world has changed ({features}): {why}",
     "feed_missing": "{feature}: {seen:.0%} of the values are missing; it was {usual:.0%} at most.",
     "feed_unit": "{feature}: divided by {seen:g} the values are the usual ones; the unit has changed.",
     "feed_stuck": "{feature}: one value fills {seen:.0%} of the window in a row; it was {usual:.0%} at most.",

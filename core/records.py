@@ -147,6 +147,7 @@ class Action(StrEnum):
     PROMOTE = "promote"
     HOLD = "hold"  # a challenger was tried and did not earn it
     ROLL_BACK = "roll_back"
+    ACCEPT = "accept"  # a person said that the feed is right and the world has changed
     FAIL = "fail"  # what was decided could not be carried out
 
 

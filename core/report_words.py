@@ -21,6 +21,7 @@ LOOK: dict[Action | None, tuple[str, str]] = {
     Action.PROMOTE: ("green", mark("Promoted")),
     Action.HOLD: ("orange", mark("Held")),
     Action.ROLL_BACK: ("orange", mark("Rolled back")),
+    Action.ACCEPT: ("blue", mark("Feed accepted")),
     Action.FAIL: ("red", mark("Failed")),
 }
 TROUBLE = (Action.ALERT, Action.FAIL)

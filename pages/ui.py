@@ -29,6 +29,7 @@ LOOK = {
     Action.PROMOTE: ("green", "trending_up", mark("Promoted")),
     Action.HOLD: ("orange", "block", mark("Held")),
     Action.ROLL_BACK: ("orange", "undo", mark("Rolled back")),
+    Action.ACCEPT: ("blue", "how_to_reg", mark("Feed accepted")),
     Action.FAIL: ("red", "error", mark("Failed")),
 }
 

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import feed, replay
-from core.policy import Policy
-from core.records import Action, Column, Kind, Schema, Task
+from core import feed, ingest, loop, projects, replay
+from core.errors import Conflict, Forbidden, InvalidInput
+from core.policy import Memory, Policy
+from core.records import Action, Column, Kind, Role, Schema, Task
 from core.sources import SOURCES
+from core.store import decisions
 
 ROWS = 200
 SCHEMA = Schema(
@@ -168,3 +170,37 @@ def test_a_feed_that_breaks_in_the_warm_up_is_told_and_set_aside():
     assert first.turn == 6
     assert first.memory.quarantined == (4,)
     assert set(first.memory.labelled) <= {0, 1, 2, 3, 5}
+
+
+def test_an_accepted_feed_blocks_no_longer_and_its_windows_are_learned_from(ctx, operator, people, now):
+    frame = SOURCES["sea"].draw(1600, seed=3, noise=0.1)
+    frame.loc[900:, "x0"] *= 10  # for good: the world has changed
+    schema = SOURCES["sea"].schema
+    policy = Policy(window_rows=100, warm_up_windows=4, estimator="logistic", retrains=False)
+    project = projects.create(ctx, operator, name="Sea", schema=schema, policy=policy, now=now)
+    ingest.ingest(ctx, operator, project, frame.iloc[:1100], source="upload", now=now)
+    loop.run_cycle(ctx, project, now)
+    blocked = memory(ctx, project)
+    assert (blocked.faulty, blocked.quarantined) == ((("x0", 9),), (9, 10))
+
+    with pytest.raises(Forbidden):
+        loop.accept_feed(ctx, people[Role.VIEWER], project, reason="new sensor", now=now)
+    with pytest.raises(InvalidInput):
+        loop.accept_feed(ctx, operator, project, reason=" ", now=now)
+    loop.accept_feed(ctx, operator, project, reason="new sensor", now=now)
+    with pytest.raises(Conflict):
+        loop.accept_feed(ctx, operator, project, reason="twice", now=now)
+    ingest.ingest(ctx, operator, project, frame.iloc[1100:], source="upload", now=now)
+    loop.run_cycle(ctx, project, now)
+
+    after = memory(ctx, project)
+    assert (after.faulty, after.quarantined, after.accepted) == ((), (), (("x0", 9),))
+    assert set(range(9, 16)) <= set(after.labelled)
+    with ctx.database.read() as con:
+        told = decisions.latest(con, project.id, actions=(Action.ACCEPT,))
+    assert told[0].reasons[0].params == {"user": operator.display, "why": "new sensor", "features": "x0"}
+
+
+def memory(ctx, project) -> Memory:
+    with ctx.database.read() as con:
+        return Memory.from_json(decisions.memory(con, project.id))

@@ -224,3 +224,9 @@ def test_a_model_of_the_newest_rows_has_forgotten_nothing_where_nothing_changed(
     assert played.count(Action.PROMOTE) >= 2
     assert "forgets" not in {reason.code for reason in told}
     assert Reason("schema_differs") not in told
+
+
+def test_labels_of_one_class_say_nothing_of_skill():
+    for share in (0.1, 0.3, 0.7):
+        answers = np.where(np.arange(997) < share * 997, "yes", "no").astype(object)
+        assert gate.skill(np.full(997, "no", dtype=object), answers) is None

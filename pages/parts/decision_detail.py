@@ -27,6 +27,7 @@ WHY = {
     Action.PROMOTE: mark("Why was it promoted?"),
     Action.HOLD: mark("Why was it held?"),
     Action.ROLL_BACK: mark("Why was it rolled back?"),
+    Action.ACCEPT: mark("Why was the feed accepted?"),
     Action.FAIL: mark("What failed?"),
 }
 GATES = {
