@@ -115,6 +115,7 @@ def test_each_role_sees_and_can_do_what_it_may(app, crew, page, name, may_run, m
         told(page, "This needs the role admin")
         assert "Who may sign in?" not in settled(page)
     page.goto(f"{app.url}/automation")
+    page.get_by_role("tab", name="Schedule").click()
     press(page, "Run now")
     told(page, "It starts within a second" if may_run else "This needs the role operator")
 
@@ -286,6 +287,7 @@ def test_an_identity_provider_s_user_has_the_role_of_the_account_with_that_addre
     page.goto(f"{house.url}/admin")
     told(page, "This needs the role admin")
     page.goto(f"{house.url}/automation")
+    page.get_by_role("tab", name="Schedule").click()
     press(page, "Run now")
     told(page, "It starts within a second")
     press(page, "Sign out")
