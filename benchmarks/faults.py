@@ -43,6 +43,11 @@ def unit_times_ten(rows: Rows, schema: Schema, draw: np.random.Generator) -> Row
     return features.assign(**{name: features[name] * 10}), labels
 
 
+def _varied(labels: "pd.Series[Any]") -> bool:
+    """Does no label fill over nine tenths of the window? Else there is next to nothing to shuffle."""
+    return bool(labels.value_counts(normalize=True).iloc[0] <= 0.9)
+
+
 def _lively(features: pd.DataFrame, schema: Schema) -> list[str]:
     """The numeric columns in which no value fills more than half of the window: the others are near constant as it is."""
     return [
@@ -65,7 +70,8 @@ def play(stream: str, fault: str, seed: int, estimator: str, delay: int) -> tupl
     size, warm_up = STREAMS[stream]
     draw = np.random.default_rng([seed, *stream.encode()])
     before = warm_up + 5
-    bad = int(draw.integers(before, len(features) // size - AFTER - delay))
+    places = draw.permutation(np.arange(before, len(features) // size - AFTER - delay))
+    bad = next(int(at) for at in places if _varied(labels.iloc[at * size : (at + 1) * size]))
     first = bad - before
     span = slice(first * size, (bad + 1 + AFTER + delay) * size)
     features, labels = features.iloc[span].reset_index(drop=True), labels.iloc[span].reset_index(drop=True)
