@@ -163,7 +163,7 @@ Ruling = tuple[str, Reason, int | None]
 def _veto(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
     if gain.blocks < FEWEST_BLOCKS:
         return _too_few(rows)
-    params = {"gain": gain.mean, "rows": rows, "level": level}
+    params = {"gain": round(gain.mean, 9), "rows": rows, "level": level}
     if gain.turned().low(level) > 0:
         return "hold", Reason("challenger_worse", params), None
     return "promote", Reason("challenger_not_worse", params), None
@@ -172,7 +172,7 @@ def _veto(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
 def _superiority(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
     if gain.blocks < FEWEST_BLOCKS:
         return _too_few(rows)
-    params = {"gain": gain.mean, "rows": rows, "level": level, "minimum_gain": minimum_gain}
+    params = {"gain": round(gain.mean, 9), "rows": rows, "level": level, "minimum_gain": minimum_gain}
     if proven(gain, level, minimum_gain):
         return "promote", Reason("challenger_better", params), None
     if gain.mean <= minimum_gain or (needed := rows_needed(gain, rows, level, minimum_gain)) > MOST_TIMES * rows:
@@ -181,7 +181,7 @@ def _superiority(gain: Tally, rows: int, level: float, minimum_gain: float) -> R
 
 
 def _none(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
-    return "promote", Reason("gate_off", {"gain": gain.mean, "rows": rows}), None
+    return "promote", Reason("gate_off", {"gain": round(gain.mean, 9), "rows": rows}), None
 
 
 def _too_few(rows: int) -> Ruling:

@@ -640,7 +640,8 @@ def _count(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
     signals = [signal for trigger in TRIGGERS if (signal := trigger(policy, evidence, memory))]
     fired = [signal for signal in signals if signal.fired]
     if len(fired) < policy.quorum:
-        reasons = (*(signal.reason for signal in signals), *_about_drift(evidence))
+        told = () if policy.on_drift else _about_drift(evidence)  # else a signal says it
+        reasons = (*(signal.reason for signal in signals), *told)
         return Decision(Action.NOTHING, reasons, _flip_of(signals, policy.quorum - len(fired), fired=False)), memory
     why = tuple(signal.reason for signal in fired)
     if held := _held(policy, evidence, memory, min(signal.credit for signal in fired)):
@@ -771,7 +772,8 @@ def _drift(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
         reason = Reason("drift_lasted", {"checks": memory.drifts, "features": names})
         return Signal(True, reason, Reason("flip_drift_ends"), 1.0)
     flip = Reason("flip_drift_lasts", {"seen": memory.drifts, "needed": policy.drift_checks})
-    return Signal(False, _about_drift(evidence)[0], flip, 1 - memory.drifts / policy.drift_checks)
+    told = next(iter(_about_drift(evidence)), Reason("drift_unknown", {"note": evidence.drift_note}))
+    return Signal(False, told, flip, 1 - memory.drifts / policy.drift_checks)
 
 
 def _labels(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:

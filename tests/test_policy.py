@@ -59,3 +59,9 @@ def test_a_risen_loss_is_never_passed_over_in_silence(policy: Policy) -> None:
 
 def test_what_was_quiet_again_is_healthy_again() -> None:
     assert lived(BALANCED, [STEADY] * 3 + [HARDER, STEADY])[-1][0] is Action.NOTHING
+
+
+def test_drift_that_could_not_be_judged_is_told_once_and_counts_as_no_drift() -> None:
+    policy = replace(BALANCED, on_drift=True)
+    (_, codes), *_ = lived(policy, [STEADY])
+    assert codes.count("drift_unknown") == 1
