@@ -1,11 +1,16 @@
 """Reasons as sentences. A reason is stored as a code with parameters (`records.Reason`) and put into words here."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from core.records import Reason
-from core.words import say
+from core.words import mark, say
 
 _PLACE = re.compile(r"\{[^}]*\}")
+# Parameters that are words themselves, and what the first two may be; the others are roles and names of jobs.
+_WORDS = frozenset({"metric", "scope", "given", "before", "after", "label"})
+TERMS = (mark("error"), mark("absolute error"), mark("all"), mark("sliding"), mark("since_change"), mark("best"))
 
 SENTENCES: dict[str, str] = {
     # waiting
@@ -185,10 +190,18 @@ def sentence(reason: Reason, language: str = "en") -> str:
     'The champion is 3 windows old; a new one is due after 8.'
     """
     try:
-        return say(SENTENCES[reason.code], language, **reason.params)
+        return say(SENTENCES[reason.code], language, **_spoken(reason.params, language))
     except (KeyError, ValueError, TypeError):
         listed = ", ".join(f"{name} {value}" for name, value in reason.params.items())
         return f"{reason.code.replace('_', ' ')}{': ' if listed else ''}{listed}"
+
+
+def _spoken(params: Mapping[str, Any], language: str) -> dict[str, Any]:
+    """The parameters with those that are words in the reader's language."""
+    return {
+        name: say(value, language) if name in _WORDS and isinstance(value, str) else value
+        for name, value in params.items()
+    }
 
 
 def codes_with(word: str, language: str = "en") -> tuple[str, ...]:
@@ -197,5 +210,5 @@ def codes_with(word: str, language: str = "en") -> tuple[str, ...]:
     >>> codes_with("staleness")
     ('stale', 'fresh', 'flip_stale', 'flip_fresh')
     """
-    wanted = word.lower()
+    wanted = word.lower().replace("'", "’") if language == "fr" else word.lower()
     return tuple(code for code, text in SENTENCES.items() if wanted in _PLACE.sub(" ", say(text, language)).lower())

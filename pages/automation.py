@@ -574,7 +574,7 @@ def history(project: Project | None) -> None:
 
 def channels(user: User) -> None:
     for state in alerting.channel_states(ui.ctx()):
-        st.markdown(f"**{state.label}**: {state.sentence}")
+        st.markdown(f"**{state.label}**: {ui.md(ui.sentence(state.reason))}")
         may = user.role is not Role.VIEWER and state.configured
         if may and st.button(ui._("Send a test"), key=f"test-{state.name}"):
             with ui.told():

@@ -15,9 +15,9 @@ from core.words import mark
 from pages import ui
 
 _ = ui._
-KINDS = [*Kind, "ignored"]
-DRIFTS = ("none", "sudden", "gradual", "incremental", "recurring")
-WHAT = ("covariate", "label", "concept")
+KINDS = [*Kind, mark("ignored")]
+DRIFTS = (mark("none"), mark("sudden"), mark("gradual"), mark("incremental"), mark("recurring"))
+WHAT = (mark("covariate"), mark("label"), mark("concept"))
 WHERE_TO = {"this": mark("This project"), "new": mark("A new project")}
 RECORDED = {
     "recorded": mark("The label is recorded."),
@@ -55,6 +55,9 @@ def stored(project: Project) -> None:
             st.dataframe(
                 batches.assign(rows=batches["last"] - batches["first"])[["arrived_at", "source", "rows", "labels", "added_by"]],
                 hide_index=True, height=240,
+                column_config={
+                    "arrived_at": _("Arrived"), "source": _("Source"), "rows": _("Rows"), "labels": _("Labels"), "added_by": _("Added by")
+                },
             )  # fmt: skip
     if count:
         with ui.card(st, _("The newest rows")):
@@ -67,10 +70,10 @@ def stored(project: Project) -> None:
     with ui.card(st, _("Schema")):
         st.dataframe(
             pd.DataFrame(
-                [{"column": c.name, "kind": c.kind} for c in project.schema.features]
-                + [{"column": project.schema.target, "kind": f"target, {project.schema.task}"}]
+                [{"column": c.name, "kind": _(c.kind)} for c in project.schema.features]
+                + [{"column": project.schema.target, "kind": _("target, {task}", task=_(project.schema.task))}]
             ),
-            hide_index=True, height=240,
+            hide_index=True, height=240, column_config={"column": _("Column"), "kind": _("Kind")},
         )  # fmt: skip
 
 
@@ -80,9 +83,12 @@ def generate(user: User) -> None:
         name = st.selectbox(_("Stream"), list(synthetic), format_func=lambda key: _(synthetic[key].label))
         count = st.number_input(_("Rows"), 10, 100_000, 4000, step=500)
         seed = st.number_input(_("Seed"), 0, 1_000_000, 0)
-        drift = st.selectbox(_("Drift"), DRIFTS)
+        drift = st.selectbox(_("Drift"), DRIFTS, format_func=_)
         what = st.selectbox(
-            _("What drifts"), WHAT, help=_("Covariate: the inputs. Label: how often each answer. Concept: the rule.")
+            _("What drifts"),
+            WHAT,
+            format_func=_,
+            help=_("Covariate: the inputs. Label: how often each answer. Concept: the rule."),
         )
         start = st.slider(_("Drift starts at this share of the rows"), 0.0, 1.0, 0.5)
         magnitude = st.slider(_("How strong"), 0.0, 3.0, 1.0)
@@ -145,10 +151,15 @@ def new_project(user: User, file, shown: pd.DataFrame) -> None:  # type: ignore[
             [{"column": c.name, "kind": str(c.kind)} for c in inference.schema.features]
             + [{"column": name, "kind": "ignored"} for name in inference.schema.ignored]
         ),
-        column_config={"kind": st.column_config.SelectboxColumn(_("Kind"), options=[str(k) for k in KINDS], required=True)},
+        column_config={
+            "column": _("Column"),
+            "kind": st.column_config.SelectboxColumn(
+                _("Kind"), options=[str(k) for k in KINDS], format_func=lambda kind: _(str(kind)), required=True
+            ),
+        },
         disabled=["column"], hide_index=True, key=f"schema-{target}",
     )  # fmt: skip
-    task = st.selectbox(_("Task"), list(Task), index=list(Task).index(inference.schema.task))
+    task = st.selectbox(_("Task"), list(Task), index=list(Task).index(inference.schema.task), format_func=_)
     row_id = st.selectbox(
         _("Column with the row's id"), [None, *shown.columns], format_func=lambda c: c or _("none: number them")
     )

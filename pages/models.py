@@ -101,7 +101,7 @@ def challenger_card(parent, user: User, project: Project, memory: Memory) -> Non
 
 def describe(standing: succession.Standing) -> None:
     model = standing.model
-    st.markdown(f"### v{model.version} · {ESTIMATORS[model.estimator].label}")
+    st.markdown(f"### v{model.version} · {ui._(ESTIMATORS[model.estimator].label)}")
     st.markdown(standing.score)
     st.caption(
         ui._("Trained on {rows:,} rows, from row {first:,} to row {last:,}, in {seconds:.1f} s", rows=model.rows,
@@ -126,7 +126,7 @@ def acts(parent, user: User, project: Project) -> None:  # type: ignore[no-untyp
         with st.form("train", border=False):
             estimator = st.selectbox(
                 ui._("Kind of model"), [CHOICE, *ESTIMATORS],
-                format_func=lambda name: ESTIMATORS[name].label if name in ESTIMATORS else ui._("as the policy says"),
+                format_func=lambda name: ui._(ESTIMATORS[name].label) if name in ESTIMATORS else ui._("as the policy says"),
             )  # fmt: skip
             reason = st.text_input(ui._("Why (kept in the ledger)"), max_chars=200)
             asked = st.form_submit_button(ui._("Retrain now"), type="primary", icon=":material/model_training:")
@@ -178,14 +178,14 @@ def versions_table(project: Project, versions: list[ModelVersion], roles: dict[i
         score = next((score for score in model.scores if score.metric == metric), None)
         lines.append({
             ui._("Version"): f"v{model.version}", ui._("Role"): roles.get(model.version, ""),
-            ui._("Kind"): ESTIMATORS[model.estimator].label,
-            performance.label(metric): score and score.value, ui._("Low"): score and score.low, ui._("High"): score and score.high,
+            ui._("Kind"): ui._(ESTIMATORS[model.estimator].label),
+            ui.score_label(metric): score and score.value, ui._("Low"): score and score.low, ui._("High"): score and score.high,
             ui._("Training rows"): model.rows, ui._("Answered"): int(answered.get(model.version, 0)),
             ui._("Trained"): model.created_at, ui._("Seconds"): round(model.seconds, 1),
         })  # fmt: skip
     table = pd.DataFrame(lines)
     decimals = dict.fromkeys(
-        (performance.label(metric), ui._("Low"), ui._("High")), st.column_config.NumberColumn(format="%.3f")
+        (ui.score_label(metric), ui._("Low"), ui._("High")), st.column_config.NumberColumn(format="%.3f")
     )
     picked = st.dataframe(
         table, hide_index=True, height=min(35 * len(lines) + 40, 320), on_select="rerun", selection_mode="single-row",

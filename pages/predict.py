@@ -92,7 +92,12 @@ def newest(project: Project) -> None:
         st.info(_("Nothing has been asked yet."))
         return
     frame["probability"] = [None if p is None or not len(p) else max(p) for p in frame["probabilities"]]
-    st.dataframe(frame[["predicted_at", "answer", "probability", "version", "label"]], hide_index=True, height=260)
+    st.dataframe(
+        frame[["predicted_at", "answer", "probability", "version", "label"]], hide_index=True, height=260,
+        column_config={
+            "predicted_at": _("When"), "answer": _("Answer"), "probability": _("Probability"), "version": _("Version"), "label": _("Label")
+        },
+    )  # fmt: skip
 
 
 user = ui.require(Role.VIEWER)

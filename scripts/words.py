@@ -21,7 +21,8 @@ CALLS = {"_", "say", "mark"}
 def tables() -> Iterator[str]:
     """Sentences that stand in tables of their own."""
     from core import performance, reasons
-    from core.records import Outcome, Role
+    from core.estimators import ESTIMATORS
+    from core.records import Kind, Outcome, Role, Task
     from core.sources import SOURCES
     from jobs import JOBS
     from pages import ui
@@ -30,8 +31,9 @@ def tables() -> Iterator[str]:
     yield from (name for name, _better in performance.METRICS.values())
     yield from (text for source in SOURCES.values() for text in (source.label, source.description))
     yield from (word for _color, _icon, word in ui.LOOK.values())
-    yield from (str(word) for kind in (Role, Outcome) for word in kind)
+    yield from (str(word) for kind in (Role, Outcome, Kind, Task) for word in kind)
     yield from (job.label for job in JOBS)
+    yield from (kind.label for kind in ESTIMATORS.values())
 
 
 def written(path: Path) -> Iterator[str]:

@@ -95,8 +95,11 @@ def test_the_ledger_is_filtered_by_its_address_and_a_filter_that_finds_nothing_s
     assert not opened("decisions", action="no-such-action", period="never", page="999").error
 
 
-def test_a_choice_of_actions_is_written_into_the_address_whatever_the_language(ctx, project):
+def test_a_choice_of_actions_is_written_into_the_address_whatever_the_language(ctx, project, monkeypatch):
     for language in ("en", "fr"):
+        monkeypatch.setattr(
+            "pages.ui.language", lambda said=language: said
+        )  # the test names options out of the session
         test = opened("decisions", language=language)
         test.pills[0].set_value(["retrain"]).run()
         assert test.query_params["action"] in ("retrain", ["retrain"])

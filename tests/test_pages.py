@@ -12,6 +12,7 @@ from core.policy import Policy
 from core.records import SYSTEM, Role
 from core.settings import Settings
 from core.sources import SOURCES
+from core.words import catalogue
 from tests.conftest import NOW, PASSWORD
 from tests.server import ROOT
 
@@ -40,11 +41,12 @@ def full(process):
     return project
 
 
-def opened(page: str, role: Role | None) -> AppTest:
+def opened(page: str, role: Role | None, language: str = "en") -> AppTest:
     """The page's own script, as the frame runs it for someone who is signed in, or for nobody."""
     test = AppTest.from_file(str(ROOT / "pages" / f"{page}.py"), default_timeout=180)
     if role is not None:
         test.session_state["signed_in"] = role.value
+    test.session_state["language"] = language
     return test.run()
 
 
@@ -74,6 +76,27 @@ def test_every_page_opens_on_a_full_database_for_each_role(full, monkeypatch):
             assert test.title
             shown = " ".join(element.value for element in (*test.markdown, *test.caption))
             assert "](http://evil)" not in shown, page
+
+
+def test_every_page_opens_in_french_and_says_nothing_of_its_own_in_english(full, monkeypatch):
+    monkeypatch.setattr("pages.ui.link", lambda *_: None)
+    english = {text for text, told in catalogue("fr").items() if told != text} - set(Role)  # accounts have those names
+    for page in (*PAGES, "admin"):
+        test = opened(page, Role.ADMIN, "fr")
+        assert not test.exception, page
+        said = {element.value for element in (*test.title, *test.header, *test.caption, *test.markdown, *test.info)}
+        asked = [
+            *test.button,
+            *test.selectbox,
+            *test.radio,
+            *test.text_input,
+            *test.number_input,
+            *test.metric,
+            *test.tabs,
+        ]
+        said |= {element.label for element in asked}
+        said |= {option for element in (*test.selectbox, *test.radio) for option in element.options}
+        assert said & english == set(), page
 
 
 def test_the_admin_page_opens_for_administrators_alone_and_shows_no_secret(process, monkeypatch):

@@ -41,3 +41,14 @@ def test_an_old_decision_is_told_in_the_readers_language() -> None:
     french = reasons.sentence(reason, "fr")
     assert french != reasons.sentence(reason, "en")
     assert "25\u202f%" in french
+
+
+def test_words_among_the_parameters_of_a_reason_are_told_in_the_readers_language() -> None:
+    trained = Reason("trained_on", {"rows": 100, "scope": "since_change"})
+    assert reasons.sentence(trained, "en") == "Trained on 100 labelled rows (since_change)."
+    assert reasons.sentence(trained, "fr").endswith("(depuis le dernier changement).")
+    role = reasons.sentence(
+        Reason("role_changed", {"actor": "a", "subject": "b", "before": "viewer", "after": "admin"}), "fr"
+    )
+    assert "administrateur" in role
+    assert "lecteur" in role

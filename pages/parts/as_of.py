@@ -65,7 +65,7 @@ def _answer(project: Project, reign: Reign, following: Reign | None, at: datetim
         else:
             st.markdown(
                 ui._("{estimator}, trained on {rows:,} labelled rows: from row {first:,} to row {last:,}, in the order they came.",
-                     estimator=ESTIMATORS[model.estimator].label, rows=model.rows, first=model.first, last=model.last - 1)
+                     estimator=ui._(ESTIMATORS[model.estimator].label), rows=model.rows, first=model.first, last=model.last - 1)
             )  # fmt: skip
             st.caption(ui._("Fitted in {seconds:.1f} s with seed {seed}. Training data {data}, model file {file}"
                             " (SHA-256).", seconds=model.seconds, seed=model.seed, data=model.data_hash[:12],
@@ -76,7 +76,7 @@ def _answer(project: Project, reign: Reign, following: Reign | None, at: datetim
             last = known.iloc[-1]
             st.markdown(
                 ui._("{metric} **{value:.3f}** ({low:.3f} to {high:.3f}) in window {window}, on {rows:,} labelled rows.",
-                     metric=performance.label(metric), window=int(last["window_number"]), rows=int(last["rows"]),
+                     metric=ui.score_label(metric), window=int(last["window_number"]), rows=int(last["rows"]),
                      **{name: float(last[name]) for name in ("value", "low", "high")})
             )  # fmt: skip
             st.caption(ui._("The newest window that had been scored by then; {windows} windows of its reign had been.",
@@ -84,7 +84,7 @@ def _answer(project: Project, reign: Reign, following: Reign | None, at: datetim
         elif model and (before := next((score for score in model.scores if score.metric == metric), None)):
             st.markdown(
                 ui._("{metric} **{value:.3f}** ({low:.3f} to {high:.3f}) on {rows:,} rows it had not seen.",
-                     metric=performance.label(metric), value=before.value, low=before.low, high=before.high,
+                     metric=ui.score_label(metric), value=before.value, low=before.low, high=before.high,
                      rows=before.rows)
             )  # fmt: skip
             st.caption(ui._("Measured before it took over; none of the rows it answered had been scored by then."))

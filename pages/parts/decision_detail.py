@@ -223,7 +223,7 @@ def _facts(project: Project, model: ModelVersion | None) -> list[str]:
     """What there is to say of a version, in words; their names, for None."""
     metric = performance.headline(project.schema)
     if model is None:
-        scored = ui._("{metric} before it served", metric=performance.label(metric))
+        scored = ui._("{metric} before it served", metric=ui.score_label(metric))
         return [
             ui._("Version"),
             ui._("Estimator"),
@@ -234,7 +234,7 @@ def _facts(project: Project, model: ModelVersion | None) -> list[str]:
         ]
     score = next((score.value for score in model.scores if score.metric == metric), None)
     return [
-        f"v{model.version}", ESTIMATORS[model.estimator].label, _number(model.rows, ",d"), _number(model.last - 1, ",d"),
+        f"v{model.version}", ui._(ESTIMATORS[model.estimator].label), _number(model.rows, ",d"), _number(model.last - 1, ",d"),
         ui._("unknown") if score is None else _number(score, ".3f"), _seconds(model.seconds),
     ]  # fmt: skip
 

@@ -36,7 +36,7 @@ def _score(model: ModelVersion, metric: str, served: tuple[int, performances.Sco
     score = next((score for score in scores if score.metric == metric), None)
     if score is None:
         return ui._("Not scored yet")
-    params = {"metric": performance.label(metric), "value": score.value, "low": score.low, "high": score.high}
+    params = {"metric": ui.score_label(metric), "value": score.value, "low": score.low, "high": score.high}
     if window is not None:
         return ui._(
             "{metric} {value:.3f} ({low:.3f} to {high:.3f}) in window {window}, its last", window=window, **params
@@ -89,7 +89,7 @@ def _show(standing: Standing | None) -> None:
         st.markdown(ui._("Nobody"))
         return
     model = standing.model
-    st.markdown(f"**v{model.version}** · {ESTIMATORS[model.estimator].label}")
+    st.markdown(f"**v{model.version}** · {ui._(ESTIMATORS[model.estimator].label)}")
     st.caption(standing.score)
     st.caption(ui._("Trained on {rows:,} rows, the newest of them row {last:,}", rows=model.rows, last=model.last - 1))
 
