@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import alerting, backtesting, charts, ledger, policy_words, projects, runs
+from core import alerting, backtesting, charts, ledger, policy_words, projects, runs, words
 from core.backtesting import Kept
 from core.estimators import ESTIMATORS
 from core.policy import PRESETS, RANGES, Approval, Policy, Scope
@@ -99,7 +99,7 @@ def gates(project: Project, policy: Policy) -> None:
                     "worse": 100 * price.worse,
                     "better": 100 * price.better,
                     "harm": never if price.harm is None else f"{scale * price.harm:.3g}{unit}",
-                    "rows": never if price.rows_needed is None else f"{price.rows_needed:,}",
+                    "rows": never if price.rows_needed is None else words.number(price.rows_needed, ui.language()),
                     "undo": never if price.undo_looks is None else str(price.undo_looks),
                 }
                 for name, price in found.gates.items()

@@ -11,7 +11,7 @@ from core import schema as schemas
 from core.records import Column, Kind, Project, Role, Schema, Task, User
 from core.sources import SOURCES
 from core.store import labels, rows
-from core.words import mark
+from core.words import mark, number
 from pages import ui
 
 _ = ui._
@@ -38,16 +38,16 @@ def stored(project: Project) -> None:
         batches = rows.batches(con, project.id)
         newest = rows.span(con, project.id, project.schema, max(count - 100, 0), count)
     grid = st.grid(4, min_column_width=165, gap="small")
-    grid.metric(_("Rows"), f"{count:,}", border=True)
+    grid.metric(_("Rows"), number(count, ui.language()), border=True)
     grid.metric(
         _("Labels"),
-        f"{labelled:,}",
+        number(labelled, ui.language()),
         _("{share:.0%} of rows", share=labelled / count) if count else None,
         delta_color="off",
         border=True,
     )
-    grid.metric(_("Labels waiting for their row"), f"{waiting:,}", border=True)
-    grid.metric(_("Labels in conflict"), f"{len(conflicts):,}", border=True)
+    grid.metric(_("Labels waiting for their row"), number(waiting, ui.language()), border=True)
+    grid.metric(_("Labels in conflict"), number(len(conflicts), ui.language()), border=True)
     with ui.card(st, _("What came in?")):
         if batches.empty:
             st.info(_("Nothing yet. Generate rows, upload a file, or play a stream."))

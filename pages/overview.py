@@ -75,9 +75,15 @@ def tour(project: Project) -> None:
     with ui.ctx().database.read() as con:
         came = decisions.following(con, retrain.id) if retrain and retrain.id else []
     steps = [
-        (_("{rows} rows came in", rows=f"{count:,}"), count > 0),
+        (_("{rows} rows came in", rows=words.number(count, ui.language())), count > 0),
         (_("A first model was trained and answers"), reign is not None),
-        (_("{answers} rows were answered before their label was known", answers=f"{answered:,}"), answered > 0),
+        (
+            _(
+                "{answers} rows were answered before their label was known",
+                answers=words.number(answered, ui.language()),
+            ),
+            answered > 0,
+        ),
         (_("{windows} windows were scored when their labels came", windows=len(scored)), bool(scored)),
         (_("It decided to retrain"), retrain is not None),
         (_("A challenger was compared on rows neither model had seen"), bool(came)),
@@ -144,14 +150,14 @@ def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
     )  # fmt: skip
     grid.metric(
         _("Predictions"),
-        f"{answered:,}",
+        words.number(answered, ui.language()),
         _("{count:,} in 24 h", count=day),
         delta_color="off",
         border=True,
         height="stretch",
     )
     grid.metric(
-        _("Labels in"), f"{labelled / count:.0%}" if count else _("unknown"), _("{labelled:,} of {count:,} rows", labelled=labelled, count=count),
+        _("Labels in"), _("{value:.0%}", value=labelled / count) if count else _("unknown"), _("{labelled:,} of {count:,} rows", labelled=labelled, count=count),
         delta_color="off", border=True, height="stretch", help=_("Share of all rows whose true answer has arrived."),
     )  # fmt: skip
     grid.metric(

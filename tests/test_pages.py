@@ -97,6 +97,8 @@ def test_every_page_opens_in_french_and_says_nothing_of_its_own_in_english(full,
         said |= {element.label for element in asked}
         said |= {option for element in (*test.selectbox, *test.radio) for option in element.options}
         assert said & english == set(), page
+        if page == "overview":
+            assert "100\u202f%" in {metric.value for metric in test.metric}
 
 
 def test_the_admin_page_opens_for_administrators_alone_and_shows_no_secret(process, monkeypatch):
