@@ -14,6 +14,8 @@ from core.words import mark
 from pages import ui
 
 HERE = Path(__file__).parent
+# A chosen segment is written in the primary colour, which on dark must suit buttons too and is too weak as a text.
+STYLE = '<style>[data-testid^="stBaseButton-"][data-testid$="Active"] {color: inherit}</style>'
 COOKIE = "continual_ml"
 PAGES = {
     "": [("overview", mark("Overview"), "space_dashboard"), ("account", mark("Your account"), "account_circle")],
@@ -42,6 +44,7 @@ FOR_ADMINS = {"admin"}  # not listed for others; the page asks for the role all 
 def frame() -> None:
     """Sign-in first; then the page that was asked for."""
     st.set_page_config(page_title="Continual ML", page_icon=":material/autorenew:", layout="wide")
+    st.html(STYLE)
     authenticator, people = _authenticator()
     user = _who(authenticator, people)
     if user is not None:
