@@ -300,6 +300,13 @@ def decline(ctx: Context, user: User, project: Project, *, reason: str, now: dat
             _tell(con, bench, entry, decisions.insert(con, entry))
 
 
+def blocking(ctx: Context, project: Project) -> tuple[str, ...]:
+    """The features whose values block learning now; none while the feed is whole."""
+    with ctx.database.read() as con:
+        kept = decisions.memory(con, project.id)
+    return tuple(feature for feature, _since in Memory.from_json(kept).faulty) if kept else ()
+
+
 def accept_feed(ctx: Context, user: User, project: Project, *, reason: str, now: datetime) -> None:
     """Say that the feed that blocks is right and the world has changed: its values are the usual ones from then on.
 

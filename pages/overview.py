@@ -10,6 +10,7 @@ from core.sources import SOURCES
 from core.store import decisions, labels, models, performances, plays, predictions, rows
 from core.words import mark
 from pages import ui
+from pages.parts import feed
 
 _ = ui._
 OWN_STEPS = (
@@ -234,6 +235,7 @@ if project is None:
     st.stop()
 actions = ui.page_head(_("Overview"))
 controls(user, project, actions)
+feed.blocked(user, project)
 if st.session_state.get("tour") == project.id:
     tour(project)
 live(project.id)

@@ -216,3 +216,19 @@ def test_monitoring_answers_the_questions_of_each_tab(full, monkeypatch, tab, ti
     test.run()
     assert not test.exception
     assert titles <= {header.value for header in test.header}
+
+
+def test_a_broken_feed_stands_on_the_overview_until_a_person_says_it_is_right(process, monkeypatch):
+    monkeypatch.setattr("pages.ui.link", lambda *_: None)
+    frame = SOURCES["sea"].draw(1100, seed=3, noise=0.1)
+    frame.loc[900:, "x0"] *= 10
+    policy = Policy(window_rows=100, warm_up_windows=4, estimator="logistic", retrains=False)
+    project = projects.create(process, SYSTEM, name="Sea", schema=SOURCES["sea"].schema, policy=policy, now=NOW)
+    ingest.ingest(process, SYSTEM, project, frame, source="upload", now=NOW)
+    loop.run_cycle(process, project, NOW)
+    test = opened("overview", Role.OPERATOR)
+    assert any("The feed looks broken in: x0" in shown.value for shown in test.markdown)
+    test.text_input(key="feed_why").set_value("new sensor")
+    test.button(key="feed_accept").click().run()
+    assert not test.exception
+    assert not any("The feed looks broken in" in shown.value for shown in test.markdown)

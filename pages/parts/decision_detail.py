@@ -17,7 +17,7 @@ from core.store.alerts import Delivery
 from core.store.decisions import Entry
 from core.words import mark
 from pages import ui
-from pages.parts import succession
+from pages.parts import feed, succession
 
 WHY = {
     Action.WAIT: mark("What is it waiting for?"),
@@ -60,6 +60,8 @@ def show(user: User, decision: int) -> None:
     _head(user, project, entry, neighbours)
     succession.undo(user, project)
     _verdict(story, entry)
+    if any(reason.code == "broken_feed" for reason in entry.reasons):
+        feed.blocked(user, project)
     judged = next((step for step in story if step.evidence), None)
     compared = next((step for step in story if step.comparison), None)
     replayable = [step for step in story if ledger.replayable(step)]
