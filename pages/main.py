@@ -15,7 +15,7 @@ from pages import ui
 
 HERE = Path(__file__).parent
 # A chosen segment is written in the primary colour, which on dark must suit buttons too and is too weak as a text.
-STYLE = '<style>[data-testid^="stBaseButton-"][data-testid$="Active"] {color: inherit}</style>'
+STYLE = '<style>button[kind="segmented_controlActive"], button[kind="pillsActive"] {color: inherit !important}</style>'
 COOKIE = "continual_ml"
 PAGES = {
     "": [("overview", mark("Overview"), "space_dashboard"), ("account", mark("Your account"), "account_circle")],

@@ -121,7 +121,8 @@ def verdict_of(project: Project) -> None:
     entry = newest[0]
     color, icon, word = ui.LOOK[entry.action]
     doing = _("Now: {what}", what=running[0].progress) if running and running[0].progress else None
-    ui.verdict(color, icon, _(word), " ".join(ui.sentence(reason) for reason in entry.reasons), foot=doing)
+    first, *others = (ui.sentence(reason) for reason in entry.reasons)
+    ui.verdict(color, icon, _(word), first, foot=" ".join([*others, *([doing] if doing else [])]) or None)
 
 
 def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
@@ -154,16 +155,17 @@ def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
         words.number(answered, ui.language()),
         _("{count:,} in 24 h", count=day),
         delta_color="off",
+        delta_arrow="off",
         border=True,
         height="stretch",
     )
     grid.metric(
         _("Labels in"), _("{value:.0%}", value=labelled / count) if count else _("unknown"), _("{labelled:,} of {count:,} rows", labelled=labelled, count=count),
-        delta_color="off", border=True, height="stretch", help=_("Share of all rows whose true answer has arrived."),
+        delta_color="off", delta_arrow="off", border=True, height="stretch", help=_("Share of all rows whose true answer has arrived."),
     )  # fmt: skip
     grid.metric(
         _("Champion"), f"v{reign.version}" if reign else _("none"),
-        _("since {when}", when=ui.when(reign.began_at)) if reign else None, delta_color="off", border=True, height="stretch",
+        _("since {when}", when=ui.when(reign.began_at)) if reign else None, delta_color="off", delta_arrow="off", border=True, height="stretch",
     )  # fmt: skip
 
 
@@ -206,7 +208,7 @@ def live(project_id: str) -> None:
             )
     with ui.card(right, _("What did it do, and why?")):
         for entry in newest:
-            ui.entry(entry)
+            ui.entry(entry, brief=True)
         if not newest:
             st.caption(_("Nothing yet: the first check decides."))
         ui.link("decisions", _("All decisions"), ":material/rule:")

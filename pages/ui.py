@@ -162,13 +162,13 @@ def verdict(color: str, icon: str, word: str, text: str, foot: str | None = None
             st.caption(foot)
 
 
-def entry(decision: Entry, *, detail: bool = False) -> None:
-    """A ledger row as a sentence, linked to its detail."""
+def entry(decision: Entry, *, detail: bool = False, brief: bool = False) -> None:
+    """A ledger row as a sentence, linked to its detail; ``brief`` is its first reason alone."""
     color, icon, word = LOOK[decision.action]
     version = f" v{decision.version}" if decision.version else ""
     st.markdown(
         f":{color}-badge[:material/{icon}: {_(word)}{version}] :small[[#{decision.id}](/decisions?id={decision.id}) · "
-        f"{ago(decision.decided_at)}]  \n:small[{' '.join(sentence(reason) for reason in decision.reasons)}]"
+        f"{ago(decision.decided_at)}]  \n:small[{' '.join(sentence(reason) for reason in decision.reasons[: 1 if brief else None])}]"
     )
     if detail and decision.nearest_flip:
         st.caption(sentence(decision.nearest_flip))

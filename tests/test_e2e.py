@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests import server
-from tests.browsing import settled, sign_in
+from tests.browsing import settled, sign_in, signed_in
 
 pytestmark = pytest.mark.e2e
 PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation", "alerts", "reports", "app-health",
@@ -42,7 +42,7 @@ def test_play_electricity_drifts_retrains_takes_over_and_says_why(app, page):
     # the sign-in outlives a reload, every page opens, and none shows an error
     for name in PAGES:
         page.goto(f"{app.url}/{name}")
-        page.get_by_role("button", name="Sign out").wait_for(timeout=30_000)
+        signed_in(page)
         text = settled(page)
         assert "encountered an error" not in text, name
         assert len(text) > 200
@@ -50,7 +50,7 @@ def test_play_electricity_drifts_retrains_takes_over_and_says_why(app, page):
     assert int(float(re.search(r'continual_champion_version\{project="[^"]+"\} (\S+)', shown)[1])) > 1
 
     # signing out shuts the door again
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     page.get_by_text("Signed out").wait_for(timeout=20_000)
     page.goto(f"{app.url}/models")
     page.get_by_label("Password", exact=True).wait_for(timeout=30_000)
