@@ -45,7 +45,7 @@ browser: setup-dev
 
 test soak: export PYTHONHASHSEED = 0
 test: setup-dev browser  ## Pass every test
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 soak: setup-dev browser  ## Pass the slow tests
 	@$(PY) -m pytest -m soak

@@ -89,6 +89,7 @@ def test_a_reload_and_a_deep_link_keep_the_session_and_a_copied_cookie_dies_with
     signed_out(thief)
 
 
+@pytest.mark.soak
 def test_a_forged_cookie_opens_nothing(app, visitor):
     import jwt
 
@@ -142,6 +143,7 @@ def test_a_new_password_ends_the_other_session_and_not_this_one(app, crew, visit
     crew["vera"] = NEW
 
 
+@pytest.mark.soak
 def test_a_disabled_account_is_out_at_once_and_an_enabled_one_signs_in_anew(app, crew, visitor):
     admin, dora = visitor(), visitor()
     sign_in(dora, app.url, "dora", crew["dora"])
@@ -163,6 +165,7 @@ def test_a_disabled_account_is_out_at_once_and_an_enabled_one_signs_in_anew(app,
     signed_in(dora)
 
 
+@pytest.mark.soak
 def test_a_language_that_was_chosen_is_there_at_the_next_sign_in(app, crew, visitor):
     first, second = visitor(), visitor()
     sign_in(first, f"{app.url}/account", "olga", crew["olga"])
@@ -177,6 +180,7 @@ def test_a_language_that_was_chosen_is_there_at_the_next_sign_in(app, crew, visi
     settled(second)
 
 
+@pytest.mark.soak
 def test_a_token_made_on_the_page_works_until_it_is_revoked_there(app, page):
     import httpx
 
@@ -200,6 +204,7 @@ def test_a_token_made_on_the_page_works_until_it_is_revoked_there(app, page):
     assert httpx.get(f"{app.url}/metrics", headers=headers, timeout=20).status_code == 401
 
 
+@pytest.mark.soak
 def test_a_backup_is_made_and_taken_away(app, page):
     import zipfile
 
@@ -268,6 +273,7 @@ def through_provider(page, house):
     press(page, "Sign in with acme")
 
 
+@pytest.mark.soak
 def test_an_identity_provider_s_user_has_the_role_of_the_account_with_that_address(house, provider, visitor):
     admin, page = visitor(), visitor()
     admin.goto(f"{house.url}/admin")
@@ -294,6 +300,7 @@ def test_an_identity_provider_s_user_has_the_role_of_the_account_with_that_addre
     told(page, "You are looking around")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "claims", [{"email": "eve@example.org", "email_verified": True}, {"email": "ida@example.org"}, {}]
 )
