@@ -14,8 +14,6 @@ from core.words import mark
 from pages import ui
 
 HERE = Path(__file__).parent
-# A chosen segment is written in the primary colour, which on dark must suit buttons too and is too weak as a text.
-STYLE = '<style>button[kind="segmented_controlActive"], button[kind="pillsActive"] {color: inherit !important}</style>'
 COOKIE = "continual_ml"
 PAGES = {
     "": [("overview", mark("Overview"), "space_dashboard"), ("account", mark("Your account"), "account_circle")],
@@ -44,7 +42,6 @@ FOR_ADMINS = {"admin"}  # not listed for others; the page asks for the role all 
 def frame() -> None:
     """Sign-in first; then the page that was asked for."""
     st.set_page_config(page_title="Continual ML", page_icon=":material/autorenew:", layout="wide")
-    st.html(STYLE)
     authenticator, people = _authenticator()
     user = _who(authenticator, people)
     if user is not None:
