@@ -54,8 +54,8 @@ def test_each_job_has_a_name_a_label_and_a_file_of_its_own():
         assert job.label[0].isupper()
 
 
-def test_only_the_weekly_report_and_the_fire_drill_are_off_by_default():
-    assert [job.name for job in JOBS if not job.enabled_by_default] == ["weekly_report", "fire_drill"]
+def test_only_the_weekly_report_the_backup_and_the_fire_drill_are_off_by_default():
+    assert [job.name for job in JOBS if not job.enabled_by_default] == ["weekly_report", "backup", "fire_drill"]
 
 
 def test_the_check_and_the_drill_keep_the_interval_of_the_settings(settings):
@@ -109,7 +109,7 @@ def _alert(now):
 
 def test_the_check_runs_the_loop_for_each_project(ctx, power, now, monkeypatch):
     called = []
-    monkeypatch.setattr(loop, "run_cycle", lambda *args: called.append(args) or "nothing to do")
+    monkeypatch.setattr(loop, "run_cycle", lambda *args, run: called.append(args) or "nothing to do")
     tick(ctx, now, [NAMES["cycle"]])
     (context, project, at, _) = called[0]
     assert (context, project, at) == (ctx, power, now)
