@@ -98,16 +98,19 @@ def drift_count(scores: pd.DataFrame, *, language: str = "en") -> go.Figure:
     return _plain(figure, height=150, x_title=say("window", language))
 
 
-def drift_heatmap(scores: pd.DataFrame, *, language: str = "en") -> go.Figure:
-    """Which features moved, when? ``scores``: window_number, feature, value, threshold (the largest ratio is shown)."""
-    ratio = (scores["value"] / scores["threshold"]).where(scores["threshold"] > 0)
-    table = scores.assign(ratio=ratio).pivot_table(
-        index="feature", columns="window_number", values="ratio", aggfunc="max"
-    )
-    table = table.loc[table.max(axis=1).sort_values().index]
+def drift_heatmap(cells: pd.DataFrame, *, language: str = "en") -> go.Figure:
+    """Which features moved, when? ``cells``: window_number, feature, ratio, verdict (`drift_history.heatmap`).
+
+    What could not be judged has no colour and a question mark.
+    """
+    table = cells.pivot(index="feature", columns="window_number", values="ratio")
+    table = table.loc[table.max(axis=1).sort_values(na_position="first").index]
+    unknown = cells.assign(mark=cells["verdict"].eq("unknown").map({True: "?", False: ""}))
+    marks = unknown.pivot(index="feature", columns="window_number", values="mark").reindex(table.index).fillna("")
     figure = go.Figure(
         go.Heatmap(
             z=table.to_numpy(), x=table.columns, y=table.index, zmin=0, zmax=2, colorscale=HEAT, xgap=1, ygap=2,
+            text=marks.to_numpy(), texttemplate="%{text}", textfont={"color": MUTED}, hoverongaps=False,
             colorbar={"title": say("score / limit", language), "tickvals": [0, 1, 2],
                       "ticktext": ["0", say("limit", language), "2x"], "len": 0.8},
             hovertemplate="%{y}, " + say("window", language) + " %{x}: %{z:.2f} " + say("of its limit", language)

@@ -39,7 +39,7 @@ def stamp(project: Project) -> tuple[Any, ...]:
     with ui.ctx().database.read() as con:
         newest = decisions.latest(con, project.id, limit=1)
         count = labels.count(con, project.id)
-    return str(ui.ctx().settings.data_dir), newest[0].id if newest else 0, count, ui.language()
+    return str(ui.ctx().settings.data_dir), project.id, newest[0].id if newest else 0, count, ui.language()
 
 
 def chosen_windows(newest: int, key: str) -> tuple[int, int]:
@@ -64,8 +64,9 @@ def named(span: tuple[int, int]) -> str:
 
 # ---- drift ---------------------------------------------------------------------------------------
 @st.cache_data(max_entries=32, show_spinner=False)
-def heatmap(stamp: tuple[Any, ...], windows: int, _scores: pd.DataFrame) -> dict[str, Any]:
-    return charts.as_dict(charts.drift_heatmap(_scores, language=ui.language()))
+def heatmap(stamp: tuple[Any, ...], windows: int, _project: Project) -> dict[str, Any]:
+    cells = drift_history.heatmap(ui.ctx(), _project, windows=windows)
+    return charts.as_dict(charts.drift_heatmap(cells, language=ui.language()))
 
 
 def drift(project: Project, windows: int, stamp: tuple[Any, ...]) -> None:
@@ -80,10 +81,13 @@ def drift(project: Project, windows: int, stamp: tuple[Any, ...]) -> None:
         st,
         _("Which features moved, when?"),
         _("Each window against the rows the champion of that time was trained on. Click a cell, or drag over windows."),
-        help=_("The drift score over its limit; above 1 it is past what the budget of false alarms allows for chance."),
+        help=_(
+            "The drift score over its limit; above 1 it is past what the budget of false alarms allows for chance. A question"
+            " mark: it could not be judged."
+        ),
     ):
         event = ui.chart(
-            heatmap(stamp, windows, scores), key="heatmap", select=("points", "box"),
+            heatmap(stamp, windows, project), key="heatmap", select=("points", "box"),
             alt=_("Drift score over its limit, by feature and window"),
         )  # fmt: skip
         remember_cell(event, project)
@@ -237,7 +241,8 @@ def scores_over_time(project: Project, windows: int, stamp: tuple[Any, ...]) -> 
             if entry.window_number is not None
         ]
         guesses = guess_frame(guessed) if metric == headline and trust.valid is not False else None
-        figure = performance_figure(stamp, windows, metric, shown, marks, guesses)
+        drawn_from = (*stamp, str(scores["measured_at"].max()), len(guessed))  # scores come after their decision
+        figure = performance_figure(drawn_from, windows, metric, shown, marks, guesses)
         alt = _("{label} by window with its 95 % interval", label=ui.score_label(metric))
         select_windows(ui.chart(figure, key="scores", alt=alt, select=("box", "points")), "score_windows")
         trust_sentence(trust, guessed, scores[scores["metric"] == headline])
@@ -308,20 +313,16 @@ def told(project: Project, span: tuple[int, int]) -> breakdown.Answered:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _sliced(
-    stamp: tuple[Any, ...], project: str, span: tuple[int, int], _project: Project
-) -> list[breakdown.SliceScore]:
+def _sliced(stamp: tuple[Any, ...], span: tuple[int, int], _project: Project) -> list[breakdown.SliceScore]:
     return breakdown.by_slice(told(_project, span), _project.schema)
 
 
 def sliced(project: Project, span: tuple[int, int]) -> list[breakdown.SliceScore]:
-    return _sliced(stamp(project), project.id, span, project)
+    return _sliced(stamp(project), span, project)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def breakdown_figures(
-    stamp: tuple[Any, ...], project: str, span: tuple[int, int], _project: Project
-) -> dict[str, dict[str, Any]]:
+def breakdown_figures(stamp: tuple[Any, ...], span: tuple[int, int], _project: Project) -> dict[str, dict[str, Any]]:
     """The figures that break the chosen windows down; those that their rows allow."""
     schema, answered = _project.schema, told(_project, span)
     found: dict[str, dict[str, Any]] = {}
@@ -364,7 +365,7 @@ BREAKDOWN = {
 
 
 def where_wrong(project: Project, span: tuple[int, int], stamp: tuple[Any, ...]) -> None:
-    figures = breakdown_figures(stamp, project.id, span, project)
+    figures = breakdown_figures(stamp, span, project)
     if not figures:
         st.info(_("There are too few labelled rows in {windows} to break them down.", windows=named(span)))
         return

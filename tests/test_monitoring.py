@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import breakdown, context, ingest, loop, monitoring, projects, schema
+from core import breakdown, charts, context, ingest, loop, monitoring, projects, schema
 from core.breakdown import Answered
 from core.policy import PRESETS
 from core.records import SYSTEM, Column, Kind, Project, Schema, Task
@@ -121,3 +121,13 @@ def test_too_few_labels_tell_nothing_of_slices() -> None:
     labels = np.full(600, None, dtype=object)
     labels[:20] = "yes"
     assert breakdown.by_slice(replace(answered, labels=labels), of) == []
+
+
+def test_a_cell_of_the_heatmap_that_could_not_be_judged_says_so() -> None:
+    cells = pd.DataFrame(
+        [(7, "x", 0.4, "stable"), (7, "y", np.nan, "unknown"), (8, "x", 1.6, "drifting"), (8, "y", np.nan, "unknown")],
+        columns=["window_number", "feature", "ratio", "verdict"],
+    )
+    drawn = charts.drift_heatmap(cells).data[0]
+    assert list(drawn.y) == ["y", "x"]
+    assert drawn.text.tolist() == [["?", "?"], ["", ""]]
