@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests import server
-from tests.browsing import settled, sign_in, signed_in
+from tests.browsing import press, settled, sign_in, signed_in, signed_out
 
 pytestmark = pytest.mark.e2e
 PAGES = ("overview", "data", "models", "predict", "monitoring", "decisions", "automation", "alerts", "reports", "app-health",
@@ -50,10 +50,10 @@ def test_play_electricity_drifts_retrains_takes_over_and_says_why(app, page):
     assert int(float(re.search(r'continual_champion_version\{project="[^"]+"\} (\S+)', shown)[1])) > 1
 
     # signing out shuts the door again
-    page.get_by_role("button", name="Sign out", exact=True).click()
-    page.get_by_text("Signed out").wait_for(timeout=20_000)
+    press(page, "Sign out")
+    signed_out(page)
     page.goto(f"{app.url}/models")
-    page.get_by_label("Password", exact=True).wait_for(timeout=30_000)
+    signed_out(page)
 
 
 # What Streamlit 1.67 itself breaks: sections of the navigation are <div>s within its list, the points of a tile's

@@ -86,6 +86,7 @@ TABLE = [
     row(runs.set_paused, O, lambda s, u: runs.set_paused(s.ctx, u, "cycle", paused=True, now=NOW)),
     row(loop.retrain, O, lambda s, u: loop.retrain(s.ctx, u, s.project, reason="x", now=NOW)),
     row(loop.promote, O, lambda s, u: loop.promote(s.ctx, u, s.project, 1, reason="x", now=NOW)),
+    row(loop.accept_feed, O, lambda s, u: loop.accept_feed(s.ctx, u, s.project, reason="x", now=NOW)),
     row(loop.decline, O, lambda s, u: loop.decline(s.ctx, u, s.project, reason="x", now=NOW)),
     row(loop.roll_back, O, lambda s, u: loop.roll_back(s.ctx, u, s.project, reason="x", now=NOW)),
     row(reports.request, O, lambda s, u: reports.request(
