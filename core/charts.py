@@ -16,9 +16,6 @@ import plotly.graph_objects as go
 from core.words import say
 
 MUTED = "#7C889B"
-CHAMPION, CHALLENGER, REFERENCE = "#5873E8", "#E8702C", MUTED  # readable on light and dark
-
-
 CHAMPION, CHALLENGER, REFERENCE = "#5873E8", "#E06A14", MUTED  # readable on light and dark
 BAND = "rgba(124, 136, 155, 0.20)"
 # Calm below the limit, amber to rust above it: score divided by its limit, never a continuous rainbow.
@@ -78,14 +75,24 @@ def performance(
             hovertemplate="%{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>",
         )  # fmt: skip
     if len(scores):
-        top = float(scores["high"].max())
-        for window, action, text in events:
-            figure.add_vline(x=window, line={"color": MUTED, "width": 1, "dash": "dot"}, opacity=0.5)
-            figure.add_scatter(
-                x=[window], y=[top], mode="markers", showlegend=False, hovertext=text, hoverinfo="text",
-                marker={"symbol": MARKS.get(action, "circle"), "size": 10, "color": MUTED},
-            )  # fmt: skip
+        _mark_events(figure, scores, events)
     return _plain(figure, height=300, x_title=say("window", language), y_title="")
+
+
+def _mark_events(figure: go.Figure, scores: pd.DataFrame, events: Iterable[tuple[int, str, str]]) -> None:
+    """What happened, over the windows that are shown: two traces, for a shape each made the figure cost seconds."""
+    first, last = scores["window_number"].min(), scores["window_number"].max()
+    shown = [event for event in events if first <= event[0] <= last]
+    low, top = float(scores["low"].min()), float(scores["high"].max())
+    figure.add_scatter(
+        x=[x for window, _, _ in shown for x in (window, window, None)], y=[low, top, None] * len(shown), mode="lines",
+        line={"color": MUTED, "width": 1, "dash": "dot"}, opacity=0.5, hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[window for window, _, _ in shown], y=[top] * len(shown), mode="markers", showlegend=False,
+        hovertext=[text for _, _, text in shown], hoverinfo="text",
+        marker={"symbol": [MARKS.get(action, "circle") for _, action, _ in shown], "size": 10, "color": MUTED},
+    )  # fmt: skip
 
 
 def drift_count(scores: pd.DataFrame, *, language: str = "en") -> go.Figure:

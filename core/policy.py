@@ -22,7 +22,8 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Self
+from functools import cache
+from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
@@ -60,7 +61,13 @@ class _Stored:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        return TypeAdapter(cls).validate_json(text)
+        return _adapter(cls).validate_json(text)  # type: ignore[arg-type]  # a class can be hashed
+
+
+@cache
+def _adapter(kind: type[_Stored]) -> TypeAdapter[Any]:
+    """Built once: that takes milliseconds."""
+    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True)

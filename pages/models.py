@@ -18,6 +18,7 @@ from pages.parts import succession
 ACTS = ("cycle", "retrain")  # the jobs that judge or train
 JOBS = {"cycle": mark("Check"), "retrain": mark("Retrain")}
 FRESH = timedelta(minutes=10)  # so long the outcome of a run is shown
+MOST_TOLD = 20  # decisions about a version that its story lists
 CHOICE = "policy's choice"
 
 
@@ -220,7 +221,7 @@ def lineage(user: User, project: Project, model: ModelVersion, champion: int | N
             ui._("Training data {data}, model file {file} (SHA-256), MLflow run {run}", data=model.data_hash[:12],
                  file=model.sha256[:12], run=mlflow_run or ui._("not told yet"))
         )  # fmt: skip
-        for entry in story:
+        for entry in story[-MOST_TOLD:]:
             row = st.container(horizontal=True, vertical_alignment="center", gap="small")
             color, icon, _ = ui.LOOK[entry.action]
             row.markdown(f":{color}-badge[:material/{icon}: {ui._(fate(entry, model.version))}]", width="content")
@@ -231,6 +232,9 @@ def lineage(user: User, project: Project, model: ModelVersion, champion: int | N
                     None,
                     {"id": str(entry.id)},
                 )
+        if len(story) > MOST_TOLD:
+            st.caption(ui._("{count:,} earlier decisions about it are in the ledger.", count=len(story) - MOST_TOLD))
+            ui.link("decisions", ui._("All decisions"), ":material/rule:", {"q": f"v{model.version}"})
         if not story:
             st.caption(ui._("It was trained for a choice of training rows and not compared with the champion."))
         ends = [None, *[reign.began_at for reign in reigns]]

@@ -1,7 +1,10 @@
 """Is the model still good, and what did the app do about it?"""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from core import charts, performance, playing, projects, runs, words
@@ -169,6 +172,19 @@ def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
+@st.cache_data(max_entries=32, show_spinner=False)
+def performance_figure(
+    drawn_from: tuple[Any, ...], metric: str, _scores: pd.DataFrame, _marks: Sequence[tuple[int, str, str]]
+) -> dict[str, Any]:
+    figure = charts.performance(_scores, _marks, language=ui.language(), label=ui.score_label(metric))
+    return charts.as_dict(figure)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def drift_figure(drawn_from: tuple[Any, ...], _drift: pd.DataFrame) -> dict[str, Any]:
+    return charts.as_dict(charts.drift_count(_drift, language=ui.language()))
+
+
 @st.fragment(run_every="3s")
 def live(project_id: str) -> None:
     """Everything that moves, refreshed without touching the rest of the page."""
@@ -193,16 +209,16 @@ def live(project_id: str) -> None:
         else:
             marks = [(e.window_number, e.action, f"{_(ui.LOOK[e.action][2])} v{e.version}") for e in events
                      if e.window_number is not None]  # fmt: skip
-            figure = charts.performance(shown, marks, language=ui.language(), label=ui.score_label(metric))
+            drawn_from = (*ui.drawn_for(project), str(shown["measured_at"].max()), tuple(marks))
             ui.chart(
-                figure,
+                performance_figure(drawn_from, metric, shown, marks),
                 key="performance",
                 alt=_("{label} by window with its 95 % interval", label=ui.score_label(metric)),
             )
         if not drift.empty:
             st.caption(_("Features past their drift limit"))
             ui.chart(
-                charts.drift_count(drift, language=ui.language()),
+                drift_figure((*ui.drawn_for(project), int(drift["decision"].max())), drift),
                 key="drift_count",
                 alt=_("Number of drifting features by window"),
             )

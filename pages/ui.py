@@ -236,6 +236,11 @@ def base_url() -> str:
     return settings.public_url or f"http://127.0.0.1:{settings.port}"
 
 
+def drawn_for(project: Project) -> tuple[str, str, str]:
+    """What every cached figure depends on, besides what it shows: the database, the project, the language."""
+    return str(ctx().settings.data_dir), project.id, language()
+
+
 def columns(**titles: str) -> dict[str, Any]:
     """Column configuration by title; times (``..._at``) are shown in UTC."""
     return {
