@@ -11,7 +11,8 @@ neighbouring rows depend on each other:
 * a weighted Benjamini-Hochberg step over all tests (Benjamini & Hochberg, JRSS B 1995; weights: Genovese, Roeder &
   Wasserman, Biometrika 2006) makes the level of each: without drift *some* alarm then comes with at most the budget's
   probability (Simes, Biometrika 1986), and with drift at most that share of the features named is wrong;
-* tests that cannot reject, given what both windows hold together, take no share of the budget (Tarone, Biometrics 1990);
+* tests that cannot reject, given what both windows hold together, take no share of the budget (Tarone, Biometrics 1990),
+  nor do the features together take more than the smallest shift lets them use;
 * whatever is below the smallest shift is no drift, however many rows make it certain.
 
 What is assumed: the reference's rows are in order, and the current window's rows depend on each other as the
@@ -68,15 +69,16 @@ Ints = NDArray[np.int64]
 ANSWERS = ("prediction", "label")  # profiled when the frame holds them; judged only when asked for by name
 JOINT = "all features"  # the name under which the joint score is reported
 DECISIVE: Mapping[str, float] = {  # what decides by default, and its share of a feature's part of the budget
-    "mann_whitney": 0.6,
-    "ks": 0.2,
-    "mood": 0.2,
-    "chi_square": 1.0,
+    "mann_whitney": 0.7,
+    "ks": 0.15,
+    "mood": 0.15,
+    "chi_square": 0.75,
+    "frequency_shift": 0.25,
     "missing_rate": 0.1,
-    "correlation": 0.1,
+    "correlation": 0.05,
     "joint_shift": 1.0,
 }
-JOINT_PART = 0.25  # of the budget goes to the features together
+JOINT_PART = 0.25  # of the budget goes to the features together, or what the smallest shift lets them use of it
 SMALLEST_SHIFT = 0.04  # of the rows: what a mean shift by a tenth of a standard deviation moves
 POWER = 0.8
 BLIND = 0.5  # a check that would miss a shift of half of the rows judges nothing
@@ -84,8 +86,6 @@ FEWEST = 10  # independent rows the current window must be worth
 LONG = 30  # autocorrelation times the reference must last, to know them
 ASPECTS = ("location", "shape", "missing")
 STRETCH, STRETCHES = 1024, 4  # neighbouring rows the dependence is estimated from
-BLOCKS = 128
-MANY = 1 << 14  # from so many rows on, dependence over longer distances is looked for in block means
 SAMPLED = 2_000  # rows of a window that features are looked at together in, at least, where it has them
 TAILS = 10.0  # a mean of products of scores is normal from so many times the product of their kurtoses in rows
 LEADING = 4  # categories whose dependence is looked at
@@ -160,7 +160,8 @@ class Reference:
         counts = self.counts if self.placed is None else self.table(self.placed)
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
         middle = np.cumsum(share, axis=1) - share / 2.0
-        return np.c_[np.sqrt(3.0) * (2.0 * middle - 1.0), np.zeros(len(middle))]
+        scores = np.where(self.used, np.sqrt(3.0) * (2.0 * middle - 1.0), 0.0)
+        return np.c_[scores, np.zeros(len(middle))]
 
     def to_bytes(self) -> bytes:
         """The reference as bytes; read by `Reference.from_bytes`."""
@@ -246,8 +247,19 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     window = replace(window, reference=digest.hexdigest()[:16])
     count = len(features)
     bare = Reference(window.reference, features, window, np.ones((3, count)), np.ones((3, count)), np.eye(count))
-    times, freedoms, overlap = _calibrate(bare, values)
-    scores = _sampled_scores(bare, values)
+    stretches, sampled = _stretches(len(frame)), np.arange(0, len(frame), _step(len(frame)))
+    looked_at = np.r_[stretches.ravel(), sampled]
+    bins = [_bins_at(feature, column, looked_at) for feature, column in zip(features, values, strict=True)]
+    near = [column[: stretches.size] for column in bins]
+    times, freedoms = _dependence(bare, near, stretches.shape)
+    if len(frame) >= profiles.FEW:  # over longer distances dependence is looked for in block means
+        longer = _over_blocks(bare, values, [counted.blocks for _, counted in placed])
+        seen = longer > 1.5 * times  # four standard errors of a variance from 128 blocks
+        times, freedoms = np.where(seen, longer, times), np.where(seen, profiles.BLOCKS / 2.0, freedoms)
+    overlap = _overlap(bare, near)
+    scores = np.zeros((count, len(sampled)), np.float32)
+    for i, column in enumerate(bins):
+        scores[i] = bare.scores[i].astype(np.float32)[column[stretches.size :]]
     variances, loose, kurtosis = (found.round(4) for found in comovement.variances(scores))  # short to keep
     window = replace(window, sampled=scores.shape[1], cross=comovement.sketch(scores))
     return replace(
@@ -280,7 +292,8 @@ def profile(reference: Reference, frame: pd.DataFrame) -> Profile:
         if feature.clock and not isinstance(values, profiles.Codes):
             values = profiles.steps(values)
         counted.append(profiles.count(feature, values))
-        scores[i] = _scores_of(reference, i, values, step)
+        table = reference.scores[i].astype(np.float32)
+        scores[i] = table[_bins_at(feature, values, slice(None, None, step))]
     return replace(
         _profile(reference.id, len(frame), counted), sampled=scores.shape[1], cross=comovement.sketch(scores)
     )
@@ -291,22 +304,12 @@ def _step(rows: int) -> int:
     return max(1, rows // SAMPLED)
 
 
-def _scores_of(reference: Reference, i: int, values: Values, step: int) -> NDArray[np.float32]:
-    """The rank scores of every ``step``-th value of one feature; 0 where it is missing."""
-    feature = reference.features[i]
-    table = reference.scores[i].astype(np.float32)
-    table[feature.bins :] = 0.0
-    if isinstance(values, profiles.Codes):
-        bins, _ = profiles.category_bins(feature, values.names)
-        return np.asarray(table[np.append(bins, feature.bins)[values.codes[::step]]])
-    return np.asarray(table[profiles.bins_of(feature, values[::step])])
-
-
-def _sampled_scores(reference: Reference, values: Sequence[Values]) -> NDArray[np.float32]:
-    """The rank scores of the sampled rows, (F, rows)."""
-    step = _step(reference.rows)
-    found = [_scores_of(reference, i, column, step) for i, column in enumerate(values)]
-    return np.stack(found) if found else np.zeros((0, -(-reference.rows // step)), np.float32)
+def _bins_at(feature: Feature, column: Values, rows: slice | Ints) -> Ints:
+    """The bin of each value in these rows; ``feature.bins`` where it is missing."""
+    if isinstance(column, profiles.Codes):
+        bins, _ = profiles.category_bins(feature, column.names)
+        return np.asarray(np.append(bins, feature.bins)[column.codes[rows]])
+    return profiles.bins_of(feature, column[rows])
 
 
 def against(reference: Reference, window: Profile) -> Reference:
@@ -348,70 +351,58 @@ def _kind(column: "pd.Series[Any]") -> Kind:
 
 
 # ---- how the reference's rows depend on each other -----------------------------------------------------------------
-def _calibrate(bare: Reference, values: Sequence[Values]) -> tuple[Floats, Floats, Floats]:
-    """Autocorrelation times and their degrees of freedom, (3, F) each, and the overlap of the features, (F, F)."""
-    rows = bare.rows
+def _stretches(rows: int) -> Ints:
+    """The rows, (stretches, length), that dependence between neighbours is read from."""
     if rows <= STRETCH * STRETCHES:
-        starts, length = [0], rows
-    else:
-        starts, length = [round(i * (rows - STRETCH) / (STRETCHES - 1)) for i in range(STRETCHES)], STRETCH
-    picked = (np.array(starts)[:, None] + np.arange(length)[None, :]).ravel()
-    series: list[NDArray[np.float32]] = []  # what the aspects of the features look at, over the picked rows
+        return np.arange(rows)[None, :]
+    starts = np.array([round(i * (rows - STRETCH) / (STRETCHES - 1)) for i in range(STRETCHES)])
+    return np.asarray(starts[:, None] + np.arange(STRETCH)[None, :])
+
+
+def _dependence(bare: Reference, bins: Sequence[Ints], shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Autocorrelation times and their degrees of freedom, (3, F) each.
+
+    ``bins`` are those of each feature's values in stretches of neighbouring rows, ``shape`` is (stretches, length).
+    """
+    series: list[NDArray[np.float32]] = []  # what the aspects of the features look at, over these rows
     owner: list[tuple[str, int]] = []
-    bases: list[NDArray[np.float32]] = []  # per feature: the columns that span its statistic
-    for i, (feature, column) in enumerate(zip(bare.features, values, strict=True)):
-        if isinstance(column, profiles.Codes):
-            bins = _bins(feature, column, picked)
+    for i, (feature, column) in enumerate(zip(bare.features, bins, strict=True)):
+        if feature.kind is Kind.CATEGORICAL:
             leading = _leading(bare.counts[i])
-            parts = [(bins == b).astype(np.float32) for b in leading]
-            series += parts
-            owner += [("location", i)] * len(parts)
-            rest = 1.0 - sum(parts, start=np.zeros(len(picked), np.float32))
-            bases.append(np.stack([*parts, rest]))
+            series += [(column == b).astype(np.float32) for b in leading]
+            owner += [("location", i)] * len(leading)
         else:
-            bins = profiles.bins_of(feature, column[picked])
-            table = bare.scores[i].astype(np.float32)
-            table[feature.bins :] = 0.0
-            score = table[bins]
+            score = bare.scores[i].astype(np.float32)[column]
             series += [score, np.abs(score)]
             owner += [("location", i), ("shape", i)]
-            bases.append(score[None])
         if bare.profile.missing[i]:
-            series.append((bins == feature.bins).astype(np.float32))
+            series.append((column == feature.bins).astype(np.float32))
             owner.append(("missing", i))
     count = len(bare.features)
     times, freedoms = np.ones((3, count)), np.full((3, count), np.inf)
-    if series:
-        stacked = np.stack(series).reshape(len(series), len(starts), length)
-        found, freedom, neighbours = dependence.autocorrelation_time(stacked)
-        aspects, indices = np.array([aspect for aspect, _ in owner]), np.array([i for _, i in owner])
-        mean = stacked.mean(axis=(1, 2))
-        variance = (np.einsum("cpt,cpt->c", stacked, stacked) / len(picked) - mean**2).clip(0.0).astype(np.float64)
-        judged = np.array([not feature.answer for feature in bare.features])  # what an answer does moves no feature
-        for a, aspect in enumerate(ASPECTS):
-            group = np.flatnonzero(aspects == aspect)
-            weight = np.bincount(indices[group], variance[group], minlength=count)
-            tied = np.bincount(indices[group], (variance * neighbours)[group], minlength=count)
-            sure = (weight > 0) & judged
-            typical = float(np.median(tied[sure] / weight[sure])) if sure.sum() > 2 else 0.0
-            guarded = dependence.guarded_time(found[group], typical, len(picked))
-            for one, degrees, i in zip(guarded, freedom[group], indices[group], strict=True):
-                if one > times[a, i]:
-                    times[a, i], freedoms[a, i] = one, degrees
-        # a distribution moves at least as slowly as its location
-        slower = times[0] > times[1]
-        times[1], freedoms[1] = np.where(slower, times[0], times[1]), np.where(slower, freedoms[0], freedoms[1])
-    if rows >= MANY:
-        longer = _over_blocks(bare, values)
-        seen = longer > 1.5 * times  # four standard errors of a variance from 128 blocks
-        times, freedoms = np.where(seen, longer, times), np.where(seen, BLOCKS / 2.0, freedoms)
-    return times, freedoms, _overlap(bases)
-
-
-def _bins(feature: Feature, column: profiles.Codes, picked: Ints) -> Ints:
-    """The bin of each of the picked values of a categorical column; ``feature.bins`` where it is missing."""
-    bins, _ = profiles.category_bins(feature, column.names)
-    return np.asarray(np.append(bins, feature.bins)[column.codes[picked]])
+    if not series:
+        return times, freedoms
+    stacked = np.stack(series).reshape(len(series), *shape)
+    rows = stacked[0].size
+    found, freedom, neighbours = dependence.autocorrelation_time(stacked)
+    aspects, indices = np.array([aspect for aspect, _ in owner]), np.array([i for _, i in owner])
+    mean = stacked.mean(axis=(1, 2))
+    variance = (np.einsum("cpt,cpt->c", stacked, stacked) / rows - mean**2).clip(0.0).astype(np.float64)
+    judged = np.array([not feature.answer for feature in bare.features])  # what an answer does moves no feature
+    for a, aspect in enumerate(ASPECTS):
+        group = np.flatnonzero(aspects == aspect)
+        weight = np.bincount(indices[group], variance[group], minlength=count)
+        tied = np.bincount(indices[group], (variance * neighbours)[group], minlength=count)
+        sure = (weight > 0) & judged
+        typical = float(np.median(tied[sure] / weight[sure])) if sure.sum() > 2 else 0.0
+        guarded = dependence.guarded_time(found[group], typical, rows)
+        for one, degrees, i in zip(guarded, freedom[group], indices[group], strict=True):
+            if one > times[a, i]:
+                times[a, i], freedoms[a, i] = one, degrees
+    # a distribution moves at least as slowly as its location
+    slower = times[0] > times[1]
+    times[1], freedoms[1] = np.where(slower, times[0], times[1]), np.where(slower, freedoms[0], freedoms[1])
+    return times, freedoms
 
 
 def _leading(counts: Floats) -> Ints:
@@ -420,26 +411,25 @@ def _leading(counts: Floats) -> Ints:
     return np.asarray(order[counts[order] > 0])
 
 
-def _over_blocks(bare: Reference, values: Sequence[Values]) -> Floats:
-    """Autocorrelation times (3, F) seen in the means of 128 blocks: what stretches of 1,024 rows are too short for."""
-    length = bare.rows // BLOCKS
-    rows = length * BLOCKS
+def _over_blocks(bare: Reference, values: Sequence[Values], blocks: Sequence[Floats]) -> Floats:
+    """Autocorrelation times (3, F) seen in the means of 128 blocks: what stretches of 1,024 rows are too short for.
+
+    ``blocks`` are the standardised block means of numbers; of categories the share of the most frequent one is looked at.
+    """
+    length = bare.rows // profiles.BLOCKS
     means: list[Floats] = []
     variance: list[float] = []
     owner: list[int] = []
     for i, (feature, column) in enumerate(zip(bare.features, values, strict=True)):
         if isinstance(column, profiles.Codes):
             bins, _ = profiles.category_bins(feature, column.names)
-            blocks = column.codes[:rows].reshape(BLOCKS, length)
             for code in np.flatnonzero(np.isin(bins, _leading(bare.counts[i])[:1]) & (bins < feature.bins - 1)):
-                share = (blocks == code).view(np.uint8).sum(axis=1, dtype=np.uint32) / length
+                share = profiles.block_counts(column.codes, int(code)) / length
                 means.append(share)
                 variance.append(float(share.mean() * (1.0 - share.mean())))
                 owner.append(i)
-            continue
-        found = column[:rows].reshape(BLOCKS, length).mean(axis=1)
-        if np.isfinite(found).all():
-            means.append((found - feature.centre) / feature.scale)
+        elif len(blocks[i]):
+            means.append(blocks[i])
             variance.append(1.0)
             owner.append(i)
     times = np.ones((3, len(bare.features)))
@@ -450,16 +440,23 @@ def _over_blocks(bare: Reference, values: Sequence[Values]) -> Floats:
     return times
 
 
-def _overlap(bases: Sequence[NDArray[np.float32]]) -> Floats:
+def _overlap(bare: Reference, bins: Sequence[Ints]) -> Floats:
     """The correlation of the features' chi-square statistics, (F, F): the mean squared canonical correlation.
 
-    ``bases`` are (columns, rows) each: indicators of categories, or one column of scores. For these it is Pearson's phi
-    squared over the root of the degrees of freedom; what chance alone gives, ``d e / n``, is taken off.
+    A feature is spanned by indicators of its leading categories and of the rest, or by one column of scores. For these
+    it is Pearson's phi squared over the root of the degrees of freedom; what chance alone gives, ``d e / n``, is taken off.
     """
-    if not bases:
+    if not bins:
         return np.zeros((0, 0))
-    step = max(1, 2 * bases[0].shape[1] // STRETCH)
-    bases = [base[:, ::step] for base in bases]
+    step = max(1, 2 * len(bins[0]) // STRETCH)
+    bases: list[NDArray[np.float32]] = []
+    for i, feature in enumerate(bare.features):
+        column = bins[i][::step]
+        if feature.kind is Kind.CATEGORICAL:
+            parts = np.stack([column == b for b in _leading(bare.counts[i])] or [column < 0]).astype(np.float32)
+            bases.append(np.concatenate([parts, 1.0 - parts.sum(axis=0, keepdims=True)]))
+        else:
+            bases.append(bare.scores[i].astype(np.float32)[column][None])
     rows = bases[0].shape[1]
     sizes = [len(base) for base in bases]
     starts = np.cumsum([0, *sizes[:-1]])
@@ -532,16 +529,17 @@ def check(
         and len((test := _test(reference, current, before, now, name, weight, chosen)).features)
     ]
     together = _together(tests, reference, smallest_shift) if "joint_shift" in weights else None
+    joint_part = min(JOINT_PART, max(together.most / budget, 1e-9)) if together else 0.0
     if "correlation" in weights:
         still = np.setdiff1d(chosen, _moved(tests, apart, budget, smallest_shift))
         tests += _links_test(reference, current, before, now, weights["correlation"], still)
-    tests = _weigh(tests, apart, JOINT_PART if together else 0.0)
+    tests = _weigh(tests, apart, joint_part)
     chances = np.concatenate([t.chance for t in tests]) if tests else np.ones(0)
     enough = [t.value >= np.array(METRICS[t.metric].floor(smallest_shift)) for t in tests]
     shares = np.concatenate([t.weight for t in tests]) if tests else np.ones(0)
     chances = np.where(np.concatenate(enough), chances, 1.0) if tests else chances
     if together is not None:
-        chances, shares = np.r_[chances, together.chance], np.r_[shares, JOINT_PART]
+        chances, shares = np.r_[chances, together.chance], np.r_[shares, joint_part]
     level = budget * _steps(chances, shares, budget)
     scores: list[Score] = []
     for test in tests:
@@ -555,7 +553,7 @@ def check(
     position = {name: i for i, name in enumerate(reference.names)}
     scores.sort(key=lambda score: position[score.feature])
     if together is not None:
-        scores.append(together.score(level * JOINT_PART))
+        scores.append(together.score(level * joint_part))
     unjudged = tuple(reference.names[i] for i in np.flatnonzero(apart))
     detectable = _detectable(tests, len(chosen), len(unjudged), budget, smallest_shift)
     verdict, note = _verdict(scores, together, detectable, unjudged, rows, _partners(tests, scores, reference))
@@ -610,7 +608,7 @@ def _test(
     if name == "missing_rate":
         able &= reference.profile.missing + current.missing > 0
     else:
-        able &= (total > 0).sum(axis=1) > 1
+        able &= (total > 0).sum(axis=1) >= metric.bins
     kinds = np.array([feature.kind in metric.kinds for feature in reference.features])
     which = chosen[(able & kinds)[chosen]]
     pair = _pair(reference, current, before, now, which, metric.aspect)
@@ -750,6 +748,7 @@ class _Together:
     value: float
     chance: float
     floor: float
+    most: float  # how likely chance alone reaches the floor: alarms can be no more frequent, whatever the budget
     spread: float  # standard deviation of the sum without drift
     freedom: float  # of the chi-square with the same skewness
     count: int
@@ -785,13 +784,17 @@ def _together(tests: Sequence[_Tests], reference: Reference, smallest_shift: flo
     count = len(which)
     spread = float(np.sqrt(2.0 * second))
     total = float(z[which].sum())
-    standard = (total - count) / spread
-    chance = float(chdtrc(freedom, max(freedom + standard * np.sqrt(2.0 * freedom), 0.0)))
+
+    def tail(value: float) -> float:
+        standard = (value - 1.0) * count / spread
+        return float(chdtrc(freedom, max(freedom + standard * np.sqrt(2.0 * freedom), 0.0)))
+
     floor = 1.0 + 6.0 * float(effective[which].mean()) * (smallest_shift / 2.0) ** 2
     order = which[np.argsort(-z[which])]
     carriers = tuple(reference.names[i] for i in order[:3] if z[i] > 1.0)
     value = total / count
-    return _Together(value, chance if value >= floor else 1.0, floor, spread, freedom, count, carriers)
+    chance = tail(value) if value >= floor else 1.0
+    return _Together(value, chance, floor, tail(floor), spread, freedom, count, carriers)
 
 
 def _detectable(tests: Sequence[_Tests], features: int, unjudged: int, budget: float, smallest_shift: float) -> float:

@@ -5,8 +5,8 @@ reference add up (:func:`merge`), so two windows of any length are compared with
 judges: `core/drift.py` does.
 
 A numeric value falls into one of 65,536 *cells*, the upper 16 bits of ``float32(value - centre)``: sign, exponent and
-seven bits of mantissa, so a cell is at most 1/128 of its distance from the centre wide, and counting is one pass of
-``bincount`` with no search and no sort. A bin is a run of cells that holds about 1/250 of the reference, or one single
+seven bits of mantissa, so a cell is at most 1/128 of its distance from the centre wide, and counting is one pass
+without search or sort. A bin is a run of cells that holds about 1/250 of the reference, or one single
 value where values repeat. Two more bins, empty in the reference, lie below its smallest and above its largest value.
 Columns whose values crowd into few cells far from the centre are searched in sorted edges instead (slower, as exact).
 """
@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,10 +32,11 @@ WIDTH = 256  # at most so many bins a feature
 CATEGORIES = 1_000  # so many categories of a column are known by name; the first WIDTH - 2 have their own bin
 CELLS = 1 << 16
 LOWEST, HIGHEST = 0x7F, 0xFF80  # cells of -inf and +inf; NaN lies outside
-CHUNK = 1 << 17  # rows counted at once: temporaries stay in the cache
+CHUNK = 1 << 16  # rows counted at once: temporaries stay in the cache
+BLOCKS = 128  # stretches of equal length a large column is summed up in
 FEW = 1 << 14  # below so many rows it is cheaper to search each row's bin than to count all the cells
 TABLE = 1 << 10  # from so many rows on their bins are read from a table of all cells
-MANY = 1 << 18  # from so many rows on moments come from the cells
+PLAIN = 1e15  # scales beyond, or below its inverse, have squares that a float32 does not hold
 CLOCK = 20  # rows it takes to see that a timestamp moves on with them
 SAMPLE = 4_000  # rows looked at to place the centre and to see whether cells are fine enough
 NO_FLOATS: Floats = np.zeros(0)
@@ -200,42 +202,68 @@ def _sum(arrays: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:
 # ---- cells ---------------------------------------------------------------------------------------------------------
 def cells(values: NDArray[Any], centre: float) -> NDArray[np.uint16]:
     """The cell of each value, 0 to 65,535 in the order of the values; NaN lies outside ``[LOWEST, HIGHEST]``."""
-    with np.errstate(over="ignore"):
-        key = (values - centre).astype("<f4").view("<u2")[1::2]
+    key = _upper_bits(values, centre)
     return np.asarray(key ^ np.where(key >= 0x8000, np.uint16(0xFFFF), np.uint16(0x8000)))
 
 
-def cell_values(cell: NDArray[Any], centre: float, part: float) -> Floats:
-    """The value at ``part`` (0: the end near the centre, 1: the far end) of each cell. Exact at 0 for repeated values."""
-    rank = np.asarray(cell, np.uint32)
+def _upper_bits(values: NDArray[Any], centre: float) -> NDArray[np.uint16]:
+    """The upper 16 bits of ``float32(value - centre)``."""
+    with np.errstate(over="ignore"):
+        return (values - centre).astype("<f4").view("<u2")[1::2]
+
+
+@cache
+def cell_distances(part: float) -> Floats:
+    """How far from the centre ``part`` (0: the near end, 1: the far end) of each of the 65,536 cells lies."""
+    rank = np.arange(CELLS, dtype=np.uint32)
     key = np.where(rank >= 0x8000, rank - 0x8000, 0xFFFF - rank).astype(np.uint32) << 16
     with np.errstate(invalid="ignore"):  # cells of no number
         near = key.astype("<u4").view("<f4").astype(np.float64)
         far = (key | np.uint32(0xFFFF)).astype("<u4").view("<f4").astype(np.float64)
-    return np.asarray(centre + near + part * (far - near) if part else centre + near)
+        return np.asarray(near + part * (far - near) if part else near)
 
 
-def count_cells(values: NDArray[Any], centre: float) -> Ints:
-    """How many values lie in each of the 65,536 cells."""
-    buffer = np.empty(min(CHUNK, len(values)), "<f4")
-    total: Ints | None = None
-    with np.errstate(over="ignore"):
-        for start in range(0, len(values), CHUNK):
-            part = values[start : start + CHUNK]
-            np.subtract(part, centre, out=buffer[: len(part)], casting="unsafe")
-            found = np.bincount(buffer[: len(part)].view("<u2")[1::2], minlength=CELLS)
-            total = found if total is None else np.add(total, found, out=total)
-    if total is None:
-        return np.zeros(CELLS, np.int64)
-    return np.concatenate([total[:0x7FFF:-1], total[:0x8000]])
+def cell_values(cell: NDArray[Any], centre: float, part: float) -> Floats:
+    """The value at ``part`` (0: the end near the centre, 1: the far end) of each cell. Exact at 0 for repeated values."""
+    return np.asarray(centre + cell_distances(part)[cell])
 
 
-@cache
-def cell_middles() -> Floats:
-    """The middle of each of the 65,536 cells, as a distance from the centre; 0 for those of no finite value."""
-    middles = cell_values(np.arange(CELLS), 0.0, 0.5)
-    middles[: LOWEST + 1] = middles[HIGHEST:] = 0.0
-    return middles
+class Sweep(NamedTuple):
+    """A large column read once: how many values lie in each of the 65,536 ``cells``, the sum of ``value - centre`` in
+    each of BLOCKS stretches of ``len // BLOCKS`` rows (``blocks``) and in all (``total``), and the sum of its squares.
+
+    Sums are of float32 values: good to about 1e-6 of their scale. Not finite where a value is missing or infinite.
+    """
+
+    cells: NDArray[np.int32]
+    blocks: Floats
+    total: float
+    squares: float
+
+
+def sweep(values: NDArray[Any], centre: float) -> Sweep:
+    """The column in cells and sums, at least BLOCKS rows of it. One pass, in chunks of whole blocks."""
+    length = len(values) // BLOCKS
+    even = BLOCKS * length
+    chunk = max(1, CHUNK // length) * length
+    ends = [*range(0, even, chunk), even, len(values)]
+    buffer, index = np.empty(min(chunk, even), "<f4"), np.empty(min(chunk, even), np.intp)
+    table, one = np.zeros(CELLS, np.int32), np.int32(1)
+    blocks: list[NDArray[np.float32]] = []
+    rest, squares = 0.0, 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start, end in pairwise(ends):
+            part, where = buffer[: end - start], index[: end - start]
+            np.subtract(values[start:end], centre, out=part, casting="unsafe")
+            np.right_shift(part.view("<u4"), 16, out=where, casting="unsafe")
+            np.add.at(table, where, one)  # of one type with the table: ten times faster
+            squares += float(np.einsum("i,i->", part, part))
+            if start < even:
+                blocks.append(part.reshape(-1, length).sum(axis=1))
+            else:
+                rest = float(part.sum())
+    sums = np.concatenate(blocks).astype(np.float64)
+    return Sweep(np.concatenate([table[:0x7FFF:-1], table[:0x8000]]), sums, float(sums.sum()) + rest, squares)
 
 
 class Codes(NamedTuple):
@@ -249,12 +277,17 @@ Values = NDArray[Any] | Codes
 
 
 class Counted(NamedTuple):
-    """Counts per bin, the sum and the sum of squares of ``(value - centre) / scale``, and how many are unseen."""
+    """Counts per bin, the sum and the sum of squares of ``(value - centre) / scale``, and how many are unseen.
+
+    ``blocks`` (BLOCKS,) are the means of ``(value - centre) / scale`` in stretches of a large column, where no value is
+    missing; else empty.
+    """
 
     counts: Ints
     total: float = 0.0
     squares: float = 0.0
     unseen: int = 0
+    blocks: Floats = NO_FLOATS
 
 
 def values_of(frame: pd.DataFrame, name: str, kind: Kind) -> Values:
@@ -326,7 +359,7 @@ def _place_categories(column: Column, values: Codes) -> tuple[Feature, Counted]:
         complete=len(order) <= CATEGORIES,
     )
     ordered = counts[order].astype(np.int64)
-    return feature, Counted(np.r_[ordered[: bins - 1], ordered[bins - 1 :].sum()])
+    return feature, Counted(np.append(ordered[: bins - 1], ordered[bins - 1 :].sum()))
 
 
 def _place_numbers(column: Column, values: NDArray[Any]) -> tuple[Feature, Counted]:
@@ -339,21 +372,21 @@ def _place_numbers(column: Column, values: NDArray[Any]) -> tuple[Feature, Count
         return feature, count(feature, values)
     middle = len(sample) // 2
     centre = float(np.partition(sample, middle)[middle])
-    if len(values) < FEW:
-        ordered = None
+    swept = sweep(values, centre) if len(values) >= FEW else None
+    if swept is None:
         found, times = np.unique(cells(values, centre), return_counts=True)
         inside = (found > LOWEST) & (found < HIGHEST)
         used, mass = found[inside].astype(np.int64), times[inside]
     else:
-        ordered = count_cells(values, centre)
-        used = np.flatnonzero(ordered[LOWEST + 1 : HIGHEST] > 0) + LOWEST + 1
-        mass = ordered[used]
+        used = np.flatnonzero(swept.cells[LOWEST + 1 : HIGHEST] > 0) + LOWEST + 1
+        mass = swept.cells[used].astype(np.int64)
     if _too_coarse(sample, centre, used, mass):
         feature = _place_edges(column, sample, centre)
-        return feature, count(feature, values)
+        counted = count(feature, values)
+        return feature, counted if swept is None else counted._replace(blocks=_block_means(feature, swept, len(values)))
     last = _quantile_ends(mass)  # index of the last used cell of each bin
-    starts = np.r_[0, last[:-1] + 1]
-    borders = np.r_[used[0] - 1, used[last]]
+    starts = np.concatenate(([0], last[:-1] + 1))
+    borders = np.concatenate((used[:1] - 1, used[last]))
     typical = cell_values(used, centre, 0.0 if len(last) == len(used) else 0.5)
     points = np.add.reduceat(typical * mass, starts) / np.add.reduceat(mass, starts)
     feature = Feature(
@@ -363,16 +396,16 @@ def _place_numbers(column: Column, values: NDArray[Any]) -> tuple[Feature, Count
         centre,
         _spread(typical, mass),
         borders=borders,
-        points=np.r_[points[0], points, points[-1]],
+        points=np.concatenate((points[:1], points, points[-1:])),
     )
-    return feature, count(feature, values) if ordered is None else _sum_up(feature, values, ordered)
+    return feature, count(feature, values) if swept is None else _sum_up(feature, values, swept)
 
 
 def _place_edges(column: Column, sample: Floats, centre: float) -> Feature:
     """Bins searched in sorted values: for columns whose values are too close together for cells."""
     found, counts = np.unique(sample, return_counts=True)
     last = _quantile_ends(counts)
-    starts = np.r_[0, last[:-1] + 1]
+    starts = np.concatenate(([0], last[:-1] + 1))
     points = np.add.reduceat(found * counts, starts) / np.add.reduceat(counts, starts)
     edges = np.r_[np.nextafter(found[0], -np.inf), found[last]]
     points = np.r_[points[0], points, points[-1]]
@@ -426,22 +459,27 @@ def count(feature: Feature, values: Values) -> Counted:
         counts = np.bincount(bins, weights=times, minlength=feature.bins).astype(np.int64)
         return Counted(counts, unseen=int(times[unseen].sum()))
     if len(values) >= FEW and not len(feature.edges):
-        return _sum_up(feature, values, count_cells(values, feature.centre))
+        return _sum_up(feature, values, sweep(values, feature.centre))
     counts = np.zeros(feature.bins + 1, np.int64)
     for start in range(0, len(values), CHUNK):
         counts += np.bincount(bins_of(feature, values[start : start + CHUNK]), minlength=feature.bins + 1)
     return Counted(counts[:-1], *moments(feature, values))
 
 
-def _sum_up(feature: Feature, values: NDArray[Any], ordered: Ints) -> Counted:
-    """Cells summed up to bins. In large columns the moments come from the cells too: within 1e-4 of the scale."""
-    counts = np.add.reduceat(ordered[: HIGHEST + 1], np.r_[LOWEST, feature.borders + 1])
-    if len(values) < MANY:
+def _sum_up(feature: Feature, values: NDArray[Any], swept: Sweep) -> Counted:
+    """Cells summed up to bins."""
+    cells = swept.cells[: HIGHEST + 1]
+    counts = np.add.reduceat(cells, np.concatenate(([LOWEST], feature.borders + 1))).astype(np.int64)
+    plain = np.isfinite(swept.total) and np.isfinite(swept.squares) and 1.0 / PLAIN < feature.scale < PLAIN
+    if not plain:
         return Counted(counts, *moments(feature, values))
-    middles, weights = cell_middles(), ordered.astype(np.float64)
-    total = float(np.einsum("i,i->", middles, weights)) / feature.scale
-    squares = float(np.einsum("i,i,i->", middles, middles, weights)) / feature.scale**2
-    return Counted(counts, total, squares)
+    total, squares = swept.total / feature.scale, swept.squares / feature.scale**2
+    return Counted(counts, total, squares, blocks=_block_means(feature, swept, len(values)))
+
+
+def _block_means(feature: Feature, swept: Sweep, rows: int) -> Floats:
+    """The means of ``(value - centre) / scale`` in BLOCKS stretches; empty when a value is missing."""
+    return swept.blocks / (rows // BLOCKS) / feature.scale if np.isfinite(swept.total) else NO_FLOATS
 
 
 def bins_of(feature: Feature, values: NDArray[Any]) -> Ints:
@@ -451,15 +489,16 @@ def bins_of(feature: Feature, values: NDArray[Any]) -> Ints:
         missing = np.isnan(values)
         found[missing] = feature.bins
         return found
-    where = cells(values, feature.centre)
     if len(values) < TABLE:
+        where = cells(values, feature.centre)
         found = np.searchsorted(feature.borders, where.astype(np.int64), side="left")
         found[(where < LOWEST) | (where > HIGHEST)] = feature.bins
         return found
     ends = np.concatenate(([0, LOWEST], feature.borders + 1, [HIGHEST + 1, CELLS]))
-    bins = np.arange(-1, feature.bins + 1, dtype=np.int32)
-    table = np.repeat(np.where(bins < 0, feature.bins, bins).astype(np.uint16), ends[1:] - ends[:-1])
-    return np.asarray(table[where], np.int64)
+    bins = np.append(feature.bins, np.arange(feature.bins + 1)).astype(np.uint16)  # NaN is at both ends
+    table = np.repeat(bins, ends[1:] - ends[:-1])
+    table = np.concatenate([table[0x8000:], table[0x7FFF::-1]])  # by the upper bits as they are
+    return np.asarray(table[_upper_bits(values, feature.centre)], np.int64)
 
 
 def moments(feature: Feature, values: NDArray[Any]) -> tuple[float, float]:
@@ -479,13 +518,20 @@ def moments(feature: Feature, values: NDArray[Any]) -> tuple[float, float]:
 def count_codes(values: Codes) -> Ints:
     """How often each category occurs."""
     codes, size = values.codes, len(values.names)
-    if codes.itemsize == 1 and size <= 12:  # comparing bytes is faster than counting them
+    if codes.itemsize == 1 and size <= 20:  # comparing bytes is faster than counting them
         return np.array([np.count_nonzero(codes == code) for code in range(size)], np.int64)
     total = np.zeros(size + 1, np.int64)
     for start in range(0, len(codes), CHUNK):
         # -1 becomes 0; pandas leaves room for that in every type of code
         total += np.bincount(codes[start : start + CHUNK] + 1, minlength=size + 1)
     return total[1:]
+
+
+def block_counts(codes: NDArray[np.integer], code: int) -> Ints:
+    """How often one category occurs in each of BLOCKS stretches of ``len // BLOCKS`` rows."""
+    length = len(codes) // BLOCKS
+    bits = np.packbits((codes[: BLOCKS * length] == code).reshape(BLOCKS, length), axis=1)
+    return np.asarray(np.bitwise_count(bits).sum(axis=1, dtype=np.int64))
 
 
 def category_codes(column: "pd.Series[Any]") -> Codes:
@@ -502,9 +548,9 @@ def category_codes(column: "pd.Series[Any]") -> Codes:
 
 def _by_name(codes: NDArray[Any], found: Iterable[Any]) -> Codes:
     """Codes whose categories are text and differ; those that are missing become -1."""
-    objects = list(found)
-    names = [str(name) for name in objects]
-    missing = np.array([pd.isna(name) for name in objects], bool)
+    objects = np.array([*found, None], object)[:-1]
+    names = list(map(str, objects))
+    missing = pd.isna(objects)
     if len(set(names)) == len(names) and not missing.any():
         return Codes(codes, names)
     merged = {

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import drift
+from core import drift, profiles
 from core.errors import InvalidInput, InvalidRows, NotEnoughRows
 from core.records import Column, Kind, Schema, Task, Verdict
 
@@ -367,3 +367,54 @@ def test_a_reference_of_before_judges_as_it_did() -> None:
     found = drift.check(kept, drift.profile(kept, pairs(600, 2, -0.7)))
     assert found.verdict is Verdict.STABLE
     assert "correlation" not in {score.metric for score in found.scores}
+
+
+# ---- large columns ---------------------------------------------------------------------------------------------------
+def test_a_large_column_is_counted_like_its_rows_one_by_one() -> None:
+    draw = np.random.default_rng(0)
+    for values in (
+        draw.lognormal(0, 2, 40_001),
+        draw.integers(-40, 40, 40_001).astype(float),
+        draw.normal(1e6, 1, 40_001),
+    ):
+        values[:3] = np.nan, np.inf, -np.inf
+        feature, counted = profiles.place_bins(Column("x", Kind.NUMERIC), values)
+        alone = np.bincount(profiles.bins_of(feature, values), minlength=feature.bins + 1)
+        assert (counted.counts == alone[:-1]).all()
+        assert alone[-1] == 1
+        by_search = np.concatenate([profiles.bins_of(feature, values[i : i + 500]) for i in range(0, 40_001, 500)])
+        assert (np.bincount(by_search, minlength=feature.bins + 1) == alone).all()
+
+
+def test_sums_of_a_large_column_are_those_of_its_values() -> None:
+    draw = np.random.default_rng(0)
+    for values in (
+        draw.integers(0, 30, 50_003).astype(float),
+        draw.lognormal(3, 1, 50_003),
+        1e-25 * draw.normal(5, 1, 50_003),
+    ):
+        feature, counted = profiles.place_bins(Column("x", Kind.NUMERIC), values)
+        standard = (values - feature.centre) / feature.scale
+        assert counted.total == pytest.approx(standard.sum(), abs=1e-5 * len(values))
+        assert counted.squares == pytest.approx((standard**2).sum(), rel=1e-5)
+        if len(counted.blocks):
+            length = len(values) // profiles.BLOCKS
+            means = standard[: profiles.BLOCKS * length].reshape(profiles.BLOCKS, length).mean(axis=1)
+            assert counted.blocks == pytest.approx(means, abs=1e-5)
+
+
+def test_blocks_of_categories_are_counted() -> None:
+    codes = np.random.default_rng(0).integers(-1, 3, 20_077).astype(np.int8)
+    length = 20_077 // profiles.BLOCKS
+    known = [(codes[i * length : (i + 1) * length] == 2).sum() for i in range(profiles.BLOCKS)]
+    assert profiles.block_counts(codes, 2).tolist() == known
+
+
+def test_rows_that_depend_over_thousands_of_rows_are_not_taken_for_many() -> None:
+    """Windows of a slow wave: neighbours within 1,024 rows look like any, only blocks tell."""
+    draw = np.random.default_rng(0)
+    slow = np.repeat(draw.normal(size=40), 2500)
+    frame = pd.DataFrame({"x": draw.normal(size=100_000) + 0.2 * slow, "n": draw.normal(size=100_000)})
+    known = drift.reference(frame, Schema((Column("x", Kind.NUMERIC), Column("n", Kind.NUMERIC)), "y", Task.REGRESSION))
+    assert known.times[0, 0] > 20
+    assert known.times[0, 1] == 1.0

@@ -3,6 +3,7 @@
 from core.drift_metrics import (
     chi_square,
     correlation,
+    frequency_shift,
     jensen_shannon,
     ks,
     mann_whitney,
@@ -21,6 +22,7 @@ METRICS: dict[str, Metric] = {
         ks.METRIC,
         mood.METRIC,
         chi_square.METRIC,
+        frequency_shift.METRIC,
         missing_rate.METRIC,
         correlation.METRIC,
         psi.METRIC,

@@ -88,6 +88,7 @@ class Metric:
     ``limit(level, pair)``: the value they exceed with probability ``level``; ``floor(share)``: the value of the
     smallest shift worth caring about, where ``share`` of the rows moved. ``aspect`` says whose autocorrelation time
     counts: that of where the values lie ("location"), of their whole distribution ("shape"), of gaps ("missing").
+    ``bins``: features with fewer in use, in both windows together, are not looked at.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Metric:
     tail: Callable[[Floats, Pair], Floats]
     limit: Callable[[Floats, Pair], Floats]
     floor: Callable[[float], float]
+    bins: int = 2
 
 
 # ---- tails whose scale was estimated -------------------------------------------------------------------------------
