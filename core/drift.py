@@ -367,14 +367,16 @@ def _dependence(bare: Reference, bins: Sequence[Ints], shape: tuple[int, ...]) -
     series: list[NDArray[np.float32]] = []  # what the aspects of the features look at, over these rows
     owner: list[tuple[str, int]] = []
     for i, (feature, column) in enumerate(zip(bare.features, bins, strict=True)):
-        if feature.kind is Kind.CATEGORICAL:
+        score = bare.scores[i].astype(np.float32)[column]
+        series.append(score)
+        owner.append(("location", i))
+        if feature.kind is Kind.CATEGORICAL:  # any of them may be slow, and the order more so than each
             leading = _leading(bare.counts[i])
             series += [(column == b).astype(np.float32) for b in leading]
             owner += [("location", i)] * len(leading)
         else:
-            score = bare.scores[i].astype(np.float32)[column]
-            series += [score, np.abs(score)]
-            owner += [("location", i), ("shape", i)]
+            series.append(np.abs(score))
+            owner.append(("shape", i))
         if bare.profile.missing[i]:
             series.append((column == feature.bins).astype(np.float32))
             owner.append(("missing", i))
