@@ -113,16 +113,33 @@ def generate(user: User) -> None:
 
 
 def upload(user: User, project: Project | None) -> None:
-    file = st.file_uploader(_("CSV or Parquet"), type=["csv", "tsv", "txt", "parquet", "pq"], key="file")
+    taken = st.session_state.get("import_run", 0)  # a file that was taken leaves its place: it is not stored twice
+    file = st.file_uploader(_("CSV or Parquet"), type=["csv", "tsv", "txt", "parquet", "pq"], key=f"file-{taken}")
     if file is None:
         st.caption(_("The first line of a CSV names its columns. Nothing is stored before you confirm."))
-        return
+    else:
+        confirm(user, project, file)
+    if taken:
+        ui.run_progress(taken)
+        st.caption(
+            _("Next: a first model is trained once enough windows have labels; then try a policy on this history.")
+        )
+        with st.container(horizontal=True):
+            ui.link("overview", _("Overview"), ":material/space_dashboard:")
+            ui.link("automation", _("Try a policy on this history"), ":material/history:", {"tab": "try"})
+
+
+def confirm(user: User, project: Project | None, file) -> None:  # type: ignore[no-untyped-def]
+    """What is in the file, and where it goes."""
     with ui.told():
         shown = reading.preview(file, file.name)
         st.dataframe(shown.head(50), height=220)
-        into = st.radio(_("Where to"), ["this", "new"], index=0 if project else 1, horizontal=True,
-                        format_func=lambda key: _(WHERE_TO[key]),
-                        disabled=project is None)  # fmt: skip
+        into = "new"
+        if project is not None:
+            into = st.radio(
+                _("Where to"), ["this", "new"], horizontal=True, format_func=lambda key: _(WHERE_TO[key]),
+                captions=[project.name, _("its columns are recognised, and you confirm them")],
+            )  # fmt: skip
         if into == "this" and project is not None:
             conformed = schemas.conform(shown, project.schema, with_target="optional")
             for warning in conformed.warnings:
@@ -131,14 +148,6 @@ def upload(user: User, project: Project | None) -> None:
                 watch(uploads.request_import(ui.ctx(), user, project, file, file.name, now=datetime.now(UTC)))
         else:
             new_project(user, file, shown)
-    if (run := st.session_state.get("import_run")) is not None:
-        ui.run_progress(run)
-        st.caption(
-            _("Next: a first model is trained once enough windows have labels; then try a policy on this history.")
-        )
-        with st.container(horizontal=True):
-            ui.link("overview", _("Overview"), ":material/space_dashboard:")
-            ui.link("automation", _("Try a policy on this history"), ":material/history:")
 
 
 def new_project(user: User, file, shown: pd.DataFrame) -> None:  # type: ignore[no-untyped-def]

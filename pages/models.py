@@ -1,6 +1,7 @@
 """Which model answers, which ones could, where each comes from, and the ways to change that."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -185,12 +186,14 @@ def versions_table(project: Project, versions: list[ModelVersion], roles: dict[i
             ui._("Trained"): model.created_at, ui._("Seconds"): round(model.seconds, 1),
         })  # fmt: skip
     table = pd.DataFrame(lines)
-    decimals = dict.fromkeys(
-        (ui.score_label(metric), ui._("Low"), ui._("High")), st.column_config.NumberColumn(format="%.3f")
-    )
+    number, day = st.column_config.NumberColumn, st.column_config.DatetimeColumn
+    forms: dict[str, Any] = {ui._("Role"): st.column_config.TextColumn(width=110)}
+    forms |= dict.fromkeys((ui._("Training rows"), ui._("Answered")), number(format="localized"))
+    forms[ui._("Trained")] = day(format="D MMM YYYY, HH:mm", timezone="UTC")
+    forms |= dict.fromkeys((ui.score_label(metric), ui._("Low"), ui._("High")), number(format="%.3f"))
     picked = st.dataframe(
         table, hide_index=True, height=min(35 * len(lines) + 40, 320), on_select="rerun", selection_mode="single-row",
-        column_config=decimals | {ui._("Role"): st.column_config.TextColumn(width=110)}, key="versions", alt=ui._("Every model version with its score before it served"),
+        column_config=forms, key="versions", alt=ui._("Every model version with its score before it served"),
     )  # fmt: skip
     st.caption(ui._("Scores with 95 % intervals, made before the version served, on the newest fifth of its training rows,"
                     " by a twin that had not seen them. Each was scored in its own time: the windows on Monitoring and the"

@@ -172,6 +172,16 @@ def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
+def nothing_scored(project: Project) -> str:
+    """Why no score is shown yet, and what brings the first."""
+    with ui.ctx().database.read() as con:
+        labelled, reign = labels.count(con, project.id), models.reign(con, project.id)
+    if labelled and reign:
+        return mark("The rows so far came together with their labels: no model had to answer them, so none is scored."
+                    " Send new rows; scores appear when the labels of answered rows arrive.")  # fmt: skip
+    return mark("No window has labels yet. Scores appear when the labels of answered rows arrive.")
+
+
 @st.cache_data(max_entries=32, show_spinner=False)
 def performance_figure(
     drawn_from: tuple[Any, ...], metric: str, _scores: pd.DataFrame, _marks: Sequence[tuple[int, str, str]]
@@ -205,7 +215,7 @@ def live(project_id: str) -> None:
     ):
         shown = scores[scores["metric"] == metric]
         if shown.empty:
-            st.info(_("No window has labels yet. Scores appear when the labels of answered rows arrive."))
+            st.info(_(nothing_scored(project)))
         else:
             marks = [(e.window_number, e.action, f"{_(ui.LOOK[e.action][2])} v{e.version}") for e in events
                      if e.window_number is not None]  # fmt: skip
