@@ -56,6 +56,11 @@ def category_mix(z: Floats) -> Floats:
     return z
 
 
+def category_ends(z: Floats) -> Floats:
+    z[:, NUMERIC + 3] *= 1.3  # the commonest and the rarest become more frequent
+    return z
+
+
 def two_together(z: Floats) -> Floats:
     z[:, 4] = 0.3 * z[:, 0] + np.sqrt(1 - 0.3**2) * z[:, 4]
     return z
@@ -68,6 +73,7 @@ SHIFTS: dict[str, Callable[[Floats], Floats]] = {
     "one feature's spread": one_spread,
     "all features slightly": all_slightly,
     "category mix": category_mix,
+    "category mix, both ends": category_ends,
     "two begin to correlate": two_together,
 }
 

@@ -34,7 +34,7 @@ def autocorrelation_time(pieces: NDArray[np.floating]) -> tuple[Floats, Floats, 
     centred = pieces - mean
     most = min(MAX_ORDER, length // 20)
     covariance = np.stack(
-        [np.einsum("cpt,cpt->c", centred[..., : length - lag], centred[..., lag:]) for lag in range(most + 1)]
+        [np.vecdot(centred[..., : length - lag], centred[..., lag:]).sum(axis=1) for lag in range(most + 1)]
     ).astype(np.float64)
     variance = covariance[0] / rows
     alive = variance > 1e-10 * np.maximum(variance + mean[:, 0, 0] ** 2, 1e-30)

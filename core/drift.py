@@ -72,8 +72,8 @@ DECISIVE: Mapping[str, float] = {  # what decides by default, and its share of a
     "mann_whitney": 0.7,
     "ks": 0.15,
     "mood": 0.15,
-    "chi_square": 0.75,
-    "frequency_shift": 0.25,
+    "chi_square": 0.8,
+    "frequency_shift": 0.2,
     "missing_rate": 0.1,
     "correlation": 0.05,
     "joint_shift": 1.0,
@@ -224,20 +224,21 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     extra = [Column(name, _kind(frame[name])) for name in ANSWERS if name in frame.columns]
     known = set(schema.names)
     columns = [*schema.features, *(column for column in extra if column.name not in known)]
-    values = [profiles.values_of(frame, column.name, column.kind) for column in columns]
-    clocks = [
-        column.kind is Kind.TIMESTAMP and not isinstance(one, profiles.Codes) and profiles.is_clock(one)
-        for column, one in zip(columns, values, strict=True)
-    ]
-    values = [
-        profiles.steps(one) if clock and not isinstance(one, profiles.Codes) else one
-        for one, clock in zip(values, clocks, strict=True)
-    ]
-    placed = [profiles.place_bins(column, one) for column, one in zip(columns, values, strict=True)]
-    features = tuple(
-        replace(feature, answer=feature.name not in known, clock=clock)
-        for (feature, _), clock in zip(placed, clocks, strict=True)
-    )
+    stretches, sampled = _stretches(len(frame)), np.arange(0, len(frame), _step(len(frame)))
+    looked_at = np.concatenate([stretches.ravel(), sampled])
+    placed: list[tuple[Feature, profiles.Counted]] = []
+    bins: list[Ints] = []  # of the rows looked at
+    for column in columns:  # one at a time: what it takes is small beside the rows, and they stay in the cache
+        values = profiles.values_of(frame, column.name, column.kind)
+        clock = column.kind is Kind.TIMESTAMP and not isinstance(values, profiles.Codes) and profiles.is_clock(values)
+        if clock and not isinstance(values, profiles.Codes):
+            values = profiles.steps(values)
+        feature, counted = profiles.place_bins(column, values)
+        if clock or column.name not in known:
+            feature = replace(feature, answer=column.name not in known, clock=clock)
+        placed.append((feature, counted))
+        bins.append(_bins_at(feature, values, looked_at))
+    features = tuple(feature for feature, _ in placed)
     window = _profile("", len(frame), [counted for _, counted in placed])
     digest = hashlib.sha256(
         b"".join((f"{f.name}|{f.kind}|{f.centre!r}|{f.scale!r}|{f.categories}").encode() for f in features)
@@ -247,19 +248,16 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     window = replace(window, reference=digest.hexdigest()[:16])
     count = len(features)
     bare = Reference(window.reference, features, window, np.ones((3, count)), np.ones((3, count)), np.eye(count))
-    stretches, sampled = _stretches(len(frame)), np.arange(0, len(frame), _step(len(frame)))
-    looked_at = np.r_[stretches.ravel(), sampled]
-    bins = [_bins_at(feature, column, looked_at) for feature, column in zip(features, values, strict=True)]
     near = [column[: stretches.size] for column in bins]
     times, freedoms = _dependence(bare, near, stretches.shape)
     if len(frame) >= profiles.FEW:  # over longer distances dependence is looked for in block means
-        longer = _over_blocks(bare, values, [counted.blocks for _, counted in placed])
+        longer = _over_blocks(len(frame), [counted for _, counted in placed])
         seen = longer > 1.5 * times  # four standard errors of a variance from 128 blocks
         times, freedoms = np.where(seen, longer, times), np.where(seen, profiles.BLOCKS / 2.0, freedoms)
     overlap = _overlap(bare, near)
     scores = np.zeros((count, len(sampled)), np.float32)
     for i, column in enumerate(bins):
-        scores[i] = bare.scores[i].astype(np.float32)[column[stretches.size :]]
+        scores[i] = bare.scores[i].astype(np.float32).take(column[stretches.size :])
     variances, loose, kurtosis = (found.round(4) for found in comovement.variances(scores))  # short to keep
     window = replace(window, sampled=scores.shape[1], cross=comovement.sketch(scores))
     return replace(
@@ -309,7 +307,7 @@ def _bins_at(feature: Feature, column: Values, rows: slice | Ints) -> Ints:
     if isinstance(column, profiles.Codes):
         bins, _ = profiles.category_bins(feature, column.names)
         return np.asarray(np.append(bins, feature.bins)[column.codes[rows]])
-    return profiles.bins_of(feature, column[rows])
+    return profiles.bins_of(feature, column[rows] if isinstance(rows, slice) else column.take(rows))
 
 
 def against(reference: Reference, window: Profile) -> Reference:
@@ -367,7 +365,7 @@ def _dependence(bare: Reference, bins: Sequence[Ints], shape: tuple[int, ...]) -
     series: list[NDArray[np.float32]] = []  # what the aspects of the features look at, over these rows
     owner: list[tuple[str, int]] = []
     for i, (feature, column) in enumerate(zip(bare.features, bins, strict=True)):
-        score = bare.scores[i].astype(np.float32)[column]
+        score = bare.scores[i].astype(np.float32).take(column)
         series.append(score)
         owner.append(("location", i))
         if feature.kind is Kind.CATEGORICAL:  # any of them may be slow, and the order more so than each
@@ -413,31 +411,14 @@ def _leading(counts: Floats) -> Ints:
     return np.asarray(order[counts[order] > 0])
 
 
-def _over_blocks(bare: Reference, values: Sequence[Values], blocks: Sequence[Floats]) -> Floats:
-    """Autocorrelation times (3, F) seen in the means of 128 blocks: what stretches of 1,024 rows are too short for.
-
-    ``blocks`` are the standardised block means of numbers; of categories the share of the most frequent one is looked at.
-    """
-    length = bare.rows // profiles.BLOCKS
-    means: list[Floats] = []
-    variance: list[float] = []
-    owner: list[int] = []
-    for i, (feature, column) in enumerate(zip(bare.features, values, strict=True)):
-        if isinstance(column, profiles.Codes):
-            bins, _ = profiles.category_bins(feature, column.names)
-            for code in np.flatnonzero(np.isin(bins, _leading(bare.counts[i])[:1]) & (bins < feature.bins - 1)):
-                share = profiles.block_counts(column.codes, int(code)) / length
-                means.append(share)
-                variance.append(float(share.mean() * (1.0 - share.mean())))
-                owner.append(i)
-        elif len(blocks[i]):
-            means.append(blocks[i])
-            variance.append(1.0)
-            owner.append(i)
-    times = np.ones((3, len(bare.features)))
-    if means:
-        seen = dependence.block_time(np.stack(means), length, np.array(variance))
-        np.maximum.at(times[0], np.array(owner), seen)
+def _over_blocks(rows: int, counted: Sequence[profiles.Counted]) -> Floats:
+    """Autocorrelation times (3, F) seen in the means of 128 blocks: what stretches of 1,024 rows are too short for."""
+    owner = np.array([i for i, one in enumerate(counted) if len(one.blocks)], np.int64)
+    times = np.ones((3, len(counted)))
+    if len(owner):
+        means = np.stack([counted[i].blocks for i in owner])
+        variance = np.array([counted[i].variance for i in owner])
+        times[0, owner] = np.maximum(dependence.block_time(means, rows // profiles.BLOCKS, variance), 1.0)
     times[1] = times[0]
     return times
 
@@ -458,7 +439,7 @@ def _overlap(bare: Reference, bins: Sequence[Ints]) -> Floats:
             parts = np.stack([column == b for b in _leading(bare.counts[i])] or [column < 0]).astype(np.float32)
             bases.append(np.concatenate([parts, 1.0 - parts.sum(axis=0, keepdims=True)]))
         else:
-            bases.append(bare.scores[i].astype(np.float32)[column][None])
+            bases.append(bare.scores[i].astype(np.float32).take(column)[None])
     rows = bases[0].shape[1]
     sizes = [len(base) for base in bases]
     starts = np.cumsum([0, *sizes[:-1]])

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse._sparsetools import csr_column_index1  # not public; `cumulated` says why, a test holds it to that
 
 from core.errors import InvalidInput, InvalidRows
 from core.records import Column, Kind
@@ -32,7 +33,8 @@ WIDTH = 256  # at most so many bins a feature
 CATEGORIES = 1_000  # so many categories of a column are known by name; the first WIDTH - 2 have their own bin
 CELLS = 1 << 16
 LOWEST, HIGHEST = 0x7F, 0xFF80  # cells of -inf and +inf; NaN lies outside
-CHUNK = 1 << 16  # rows counted at once: temporaries stay in the cache
+CHUNK = 1 << 17  # rows counted at once: temporaries stay in the cache
+PIECE = 1 << 12
 BLOCKS = 128  # stretches of equal length a large column is summed up in
 FEW = 1 << 14  # below so many rows it is cheaper to search each row's bin than to count all the cells
 TABLE = 1 << 10  # from so many rows on their bins are read from a table of all cells
@@ -202,14 +204,10 @@ def _sum(arrays: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:
 # ---- cells ---------------------------------------------------------------------------------------------------------
 def cells(values: NDArray[Any], centre: float) -> NDArray[np.uint16]:
     """The cell of each value, 0 to 65,535 in the order of the values; NaN lies outside ``[LOWEST, HIGHEST]``."""
-    key = _upper_bits(values, centre)
-    return np.asarray(key ^ np.where(key >= 0x8000, np.uint16(0xFFFF), np.uint16(0x8000)))
-
-
-def _upper_bits(values: NDArray[Any], centre: float) -> NDArray[np.uint16]:
-    """The upper 16 bits of ``float32(value - centre)``."""
     with np.errstate(over="ignore"):
-        return (values - centre).astype("<f4").view("<u2")[1::2]
+        key = (values - centre).astype("<f4").view("<i2")[1::2]
+    # negative numbers the other way round, all of them below the others
+    return np.asarray((key ^ ((key >> 15) | np.int16(-0x8000))).view(np.uint16))
 
 
 @cache
@@ -229,13 +227,14 @@ def cell_values(cell: NDArray[Any], centre: float, part: float) -> Floats:
 
 
 class Sweep(NamedTuple):
-    """A large column read once: how many values lie in each of the 65,536 ``cells``, the sum of ``value - centre`` in
-    each of BLOCKS stretches of ``len // BLOCKS`` rows (``blocks``) and in all (``total``), and the sum of its squares.
+    """A large column read once: how many values have each of the 65,536 upper bits or lower ones (``upto``), the sum of
+    ``value - centre`` in each of BLOCKS stretches of ``len // BLOCKS`` rows (``blocks``) and in all (``total``), and the
+    sum of its squares.
 
     Sums are of float32 values: good to about 1e-6 of their scale. Not finite where a value is missing or infinite.
     """
 
-    cells: NDArray[np.int32]
+    upto: NDArray[np.int32]
     blocks: Floats
     total: float
     squares: float
@@ -244,26 +243,68 @@ class Sweep(NamedTuple):
 def sweep(values: NDArray[Any], centre: float) -> Sweep:
     """The column in cells and sums, at least BLOCKS rows of it. One pass, in chunks of whole blocks."""
     length = len(values) // BLOCKS
-    even = BLOCKS * length
+    most = BLOCKS * length
     chunk = max(1, CHUNK // length) * length
-    ends = [*range(0, even, chunk), even, len(values)]
-    buffer, index = np.empty(min(chunk, even), "<f4"), np.empty(min(chunk, even), np.intp)
-    table, one = np.zeros(CELLS, np.int32), np.int32(1)
+    ends = [*range(0, most, chunk), len(values)]  # what is left beside the blocks goes with the last of them
+    buffer = np.empty(chunk + BLOCKS, "<f4")
+    upto: NDArray[np.int32] | None = None
     blocks: list[NDArray[np.float32]] = []
-    rest, squares = 0.0, 0.0
+    squares, rest = 0.0, 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         for start, end in pairwise(ends):
-            part, where = buffer[: end - start], index[: end - start]
+            part = buffer[: end - start]
             np.subtract(values[start:end], centre, out=part, casting="unsafe")
-            np.right_shift(part.view("<u4"), 16, out=where, casting="unsafe")
-            np.add.at(table, where, one)  # of one type with the table: ten times faster
-            squares += float(np.einsum("i,i->", part, part))
-            if start < even:
-                blocks.append(part.reshape(-1, length).sum(axis=1))
-            else:
-                rest = float(part.sum())
-    sums = np.concatenate(blocks).astype(np.float64)
-    return Sweep(np.concatenate([table[:0x7FFF:-1], table[:0x8000]]), sums, float(sums.sum()) + rest, squares)
+            squares += _squares(part)
+            whole = min(end, most) - start
+            blocks.append(np.einsum("ij->i", part[:whole].reshape(-1, length)))
+            rest += float(part[whole:].sum())
+            bits = part.view("<u4")
+            np.right_shift(bits, np.uint32(16), out=bits)
+            counts = cumulated(bits.view(np.int32), CELLS)
+            upto = counts if upto is None else np.add(upto, counts, out=upto)
+        sums = np.concatenate(blocks).astype(np.float64)
+        total = float(sums.sum()) + rest
+    assert upto is not None
+    return Sweep(upto, sums, total, squares)
+
+
+def cumulated(numbers: NDArray[np.int32], count: int) -> NDArray[np.int32]:
+    """How many of these numbers, each 0 or more and below ``count``, are at most 0, 1, 2 ... ``count - 1``.
+
+    The loop is the one with which scipy selects columns of a sparse matrix, here of one without rows: three times
+    faster than `np.bincount`, which casts to 64 bits and looks for the largest first.
+    """
+    counts, none = np.zeros(count, np.int32), np.zeros(1, np.int32)
+    csr_column_index1(len(numbers), numbers, 0, count, none, none[:0], counts, none)
+    return counts
+
+
+def used_cells(swept: Sweep) -> tuple[Ints, Ints]:
+    """The cells that hold finite values, ascending, and how many each holds."""
+    upto = swept.upto
+    bits = np.flatnonzero(np.concatenate((upto[:1] > 0, upto[1:] != upto[:-1])))
+    negative = int(np.searchsorted(bits, 0x8000))
+    bits = np.concatenate([bits[: negative - 1 if negative else None : -1], bits[:negative]])
+    found = np.where(bits >= 0x8000, 0xFFFF - bits, bits + 0x8000)
+    inside = slice(*np.searchsorted(found, [LOWEST + 1, HIGHEST]))
+    bits = bits[inside]
+    return found[inside], (upto[bits] - np.where(bits > 0, upto[bits - 1], 0)).astype(np.int64)
+
+
+def bin_counts(feature: Feature, swept: Sweep) -> Ints:
+    """The cells summed up to bins."""
+    last = np.concatenate(([LOWEST - 1], feature.borders, [HIGHEST]))  # cell before the first bin, last cell of each
+    middle = int(np.searchsorted(last, 0x8000))  # cells below it are those of negative numbers, in reverse
+    upto, rows = swept.upto, swept.upto[-1]
+    below, above = rows - upto[0xFFFE - last[:middle]], rows - upto[0x7FFF] + upto[last[middle:] - 0x8000]
+    return np.diff(np.concatenate([below, above]).astype(np.int64))
+
+
+def _squares(part: NDArray[np.float32]) -> float:
+    """The sum of squares; in pieces too short for a BLAS to start threads over."""
+    even = len(part) // PIECE * PIECE
+    pieces = part[:even].reshape(-1, PIECE)
+    return float(np.vecdot(pieces, pieces).sum(dtype=np.float64)) + float(np.einsum("i,i->", part[even:], part[even:]))
 
 
 class Codes(NamedTuple):
@@ -279,8 +320,8 @@ Values = NDArray[Any] | Codes
 class Counted(NamedTuple):
     """Counts per bin, the sum and the sum of squares of ``(value - centre) / scale``, and how many are unseen.
 
-    ``blocks`` (BLOCKS,) are the means of ``(value - centre) / scale`` in stretches of a large column, where no value is
-    missing; else empty.
+    ``blocks`` (BLOCKS,) are the means in stretches of a large column of what varies with ``variance`` from row to row:
+    of ``(value - centre) / scale`` where no value is missing, of the reference's most frequent category; else empty.
     """
 
     counts: Ints
@@ -288,6 +329,7 @@ class Counted(NamedTuple):
     squares: float = 0.0
     unseen: int = 0
     blocks: Floats = NO_FLOATS
+    variance: float = 1.0
 
 
 def values_of(frame: pd.DataFrame, name: str, kind: Kind) -> Values:
@@ -359,7 +401,12 @@ def _place_categories(column: Column, values: Codes) -> tuple[Feature, Counted]:
         complete=len(order) <= CATEGORIES,
     )
     ordered = counts[order].astype(np.int64)
-    return feature, Counted(np.append(ordered[: bins - 1], ordered[bins - 1 :].sum()))
+    counted = Counted(np.append(ordered[: bins - 1], ordered[bins - 1 :].sum()))
+    if not order or len(values.codes) < FEW:
+        return feature, counted
+    blocks = block_counts(values.codes, order[0]) / (len(values.codes) // BLOCKS)
+    share = float(blocks.mean())
+    return feature, counted._replace(blocks=blocks, variance=share * (1.0 - share))
 
 
 def _place_numbers(column: Column, values: NDArray[Any]) -> tuple[Feature, Counted]:
@@ -378,8 +425,7 @@ def _place_numbers(column: Column, values: NDArray[Any]) -> tuple[Feature, Count
         inside = (found > LOWEST) & (found < HIGHEST)
         used, mass = found[inside].astype(np.int64), times[inside]
     else:
-        used = np.flatnonzero(swept.cells[LOWEST + 1 : HIGHEST] > 0) + LOWEST + 1
-        mass = swept.cells[used].astype(np.int64)
+        used, mass = used_cells(swept)
     if _too_coarse(sample, centre, used, mass):
         feature = _place_edges(column, sample, centre)
         counted = count(feature, values)
@@ -398,7 +444,9 @@ def _place_numbers(column: Column, values: NDArray[Any]) -> tuple[Feature, Count
         borders=borders,
         points=np.concatenate((points[:1], points, points[-1:])),
     )
-    return feature, count(feature, values) if swept is None else _sum_up(feature, values, swept)
+    if swept is None:
+        return feature, count(feature, values)
+    return feature, _with_sums(feature, values, swept, bin_counts(feature, swept))
 
 
 def _place_edges(column: Column, sample: Floats, centre: float) -> Feature:
@@ -459,17 +507,16 @@ def count(feature: Feature, values: Values) -> Counted:
         counts = np.bincount(bins, weights=times, minlength=feature.bins).astype(np.int64)
         return Counted(counts, unseen=int(times[unseen].sum()))
     if len(values) >= FEW and not len(feature.edges):
-        return _sum_up(feature, values, sweep(values, feature.centre))
+        swept = sweep(values, feature.centre)
+        return _with_sums(feature, values, swept, bin_counts(feature, swept))
     counts = np.zeros(feature.bins + 1, np.int64)
     for start in range(0, len(values), CHUNK):
         counts += np.bincount(bins_of(feature, values[start : start + CHUNK]), minlength=feature.bins + 1)
     return Counted(counts[:-1], *moments(feature, values))
 
 
-def _sum_up(feature: Feature, values: NDArray[Any], swept: Sweep) -> Counted:
-    """Cells summed up to bins."""
-    cells = swept.cells[: HIGHEST + 1]
-    counts = np.add.reduceat(cells, np.concatenate(([LOWEST], feature.borders + 1))).astype(np.int64)
+def _with_sums(feature: Feature, values: NDArray[Any], swept: Sweep, counts: Ints) -> Counted:
+    """The counts of a column with its sums, as they were swept up where a float32 holds them."""
     plain = np.isfinite(swept.total) and np.isfinite(swept.squares) and 1.0 / PLAIN < feature.scale < PLAIN
     if not plain:
         return Counted(counts, *moments(feature, values))
@@ -489,16 +536,14 @@ def bins_of(feature: Feature, values: NDArray[Any]) -> Ints:
         missing = np.isnan(values)
         found[missing] = feature.bins
         return found
+    where = cells(values, feature.centre)
     if len(values) < TABLE:
-        where = cells(values, feature.centre)
         found = np.searchsorted(feature.borders, where.astype(np.int64), side="left")
         found[(where < LOWEST) | (where > HIGHEST)] = feature.bins
         return found
     ends = np.concatenate(([0, LOWEST], feature.borders + 1, [HIGHEST + 1, CELLS]))
     bins = np.append(feature.bins, np.arange(feature.bins + 1)).astype(np.uint16)  # NaN is at both ends
-    table = np.repeat(bins, ends[1:] - ends[:-1])
-    table = np.concatenate([table[0x8000:], table[0x7FFF::-1]])  # by the upper bits as they are
-    return np.asarray(table[_upper_bits(values, feature.centre)], np.int64)
+    return np.asarray(np.repeat(bins, ends[1:] - ends[:-1])[where], np.int64)
 
 
 def moments(feature: Feature, values: NDArray[Any]) -> tuple[float, float]:
@@ -518,13 +563,13 @@ def moments(feature: Feature, values: NDArray[Any]) -> tuple[float, float]:
 def count_codes(values: Codes) -> Ints:
     """How often each category occurs."""
     codes, size = values.codes, len(values.names)
-    if codes.itemsize == 1 and size <= 20:  # comparing bytes is faster than counting them
+    if codes.itemsize == 1 and size <= 9:  # comparing bytes is faster than counting them
         return np.array([np.count_nonzero(codes == code) for code in range(size)], np.int64)
     total = np.zeros(size + 1, np.int64)
     for start in range(0, len(codes), CHUNK):
-        # -1 becomes 0; pandas leaves room for that in every type of code
-        total += np.bincount(codes[start : start + CHUNK] + 1, minlength=size + 1)
-    return total[1:]
+        part = np.add(codes[start : start + CHUNK], 1, dtype=np.int32, casting="unsafe")  # -1 becomes 0
+        total += cumulated(part, size + 1)
+    return np.diff(total)
 
 
 def block_counts(codes: NDArray[np.integer], code: int) -> Ints:
@@ -536,8 +581,9 @@ def block_counts(codes: NDArray[np.integer], code: int) -> Ints:
 
 def category_codes(column: "pd.Series[Any]") -> Codes:
     """The column as Codes. Categories are compared as text: 1 and "1" are one."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return _by_name(column.cat.codes.to_numpy(), column.cat.categories)
+    held = column.array
+    if isinstance(held, pd.Categorical):
+        return _by_name(held.codes, held.categories)
     if column.dtype == object and len(column) >= FEW:
         quick = _by_address(np.ascontiguousarray(column.to_numpy()))
         if quick is not None:
@@ -548,7 +594,7 @@ def category_codes(column: "pd.Series[Any]") -> Codes:
 
 def _by_name(codes: NDArray[Any], found: Iterable[Any]) -> Codes:
     """Codes whose categories are text and differ; those that are missing become -1."""
-    objects = np.array([*found, None], object)[:-1]
+    objects = found.to_numpy(object) if isinstance(found, pd.Index) else np.array([*found, None], object)[:-1]
     names = list(map(str, objects))
     missing = pd.isna(objects)
     if len(set(names)) == len(names) and not missing.any():

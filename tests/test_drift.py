@@ -418,3 +418,15 @@ def test_rows_that_depend_over_thousands_of_rows_are_not_taken_for_many() -> Non
     known = drift.reference(frame, Schema((Column("x", Kind.NUMERIC), Column("n", Kind.NUMERIC)), "y", Task.REGRESSION))
     assert known.times[0, 0] > 20
     assert known.times[0, 1] == 1.0
+
+
+def test_numbers_are_cumulated() -> None:
+    numbers = np.random.default_rng(0).integers(0, 300, 5_000).astype(np.int32)
+    assert profiles.cumulated(numbers, 400).tolist() == np.cumsum(np.bincount(numbers, minlength=400)).tolist()
+
+
+@pytest.mark.parametrize("size", [3, 30, 300])
+def test_codes_are_counted_and_missing_ones_are_not(size: int) -> None:
+    codes = np.random.default_rng(0).integers(-1, size, 300_000).astype(np.int8 if size < 100 else np.int16)
+    known = np.bincount(codes[codes >= 0], minlength=size).tolist()
+    assert profiles.count_codes(profiles.Codes(codes, [str(i) for i in range(size)])).tolist() == known

