@@ -248,7 +248,7 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     window = replace(window, reference=digest.hexdigest()[:16])
     count = len(features)
     bare = Reference(window.reference, features, window, np.ones((3, count)), np.ones((3, count)), np.eye(count))
-    near = [column[: stretches.size] for column in bins]
+    near = [found[: stretches.size] for found in bins]
     times, freedoms = _dependence(bare, near, stretches.shape)
     if len(frame) >= profiles.FEW:  # over longer distances dependence is looked for in block means
         longer = _over_blocks(len(frame), [counted for _, counted in placed])
@@ -256,9 +256,9 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
         times, freedoms = np.where(seen, longer, times), np.where(seen, profiles.BLOCKS / 2.0, freedoms)
     overlap = _overlap(bare, near)
     scores = np.zeros((count, len(sampled)), np.float32)
-    for i, column in enumerate(bins):
-        scores[i] = bare.scores[i].astype(np.float32).take(column[stretches.size :])
-    variances, loose, kurtosis = (found.round(4) for found in comovement.variances(scores))  # short to keep
+    for i, found in enumerate(bins):
+        scores[i] = bare.scores[i].astype(np.float32).take(found[stretches.size :])
+    variances, loose, kurtosis = (one.round(4) for one in comovement.variances(scores))  # short to keep
     window = replace(window, sampled=scores.shape[1], cross=comovement.sketch(scores))
     return replace(
         bare, profile=window, times=times, freedoms=freedoms, overlap=overlap, variances=variances, loose=loose,

@@ -297,7 +297,8 @@ def bin_counts(feature: Feature, swept: Sweep) -> Ints:
     middle = int(np.searchsorted(last, 0x8000))  # cells below it are those of negative numbers, in reverse
     upto, rows = swept.upto, swept.upto[-1]
     below, above = rows - upto[0xFFFE - last[:middle]], rows - upto[0x7FFF] + upto[last[middle:] - 0x8000]
-    return np.diff(np.concatenate([below, above]).astype(np.int64))
+    counts = np.concatenate([below, above]).astype(np.int64)
+    return np.asarray(counts[1:] - counts[:-1])
 
 
 def _squares(part: NDArray[np.float32]) -> float:
@@ -569,7 +570,7 @@ def count_codes(values: Codes) -> Ints:
     for start in range(0, len(codes), CHUNK):
         part = np.add(codes[start : start + CHUNK], 1, dtype=np.int32, casting="unsafe")  # -1 becomes 0
         total += cumulated(part, size + 1)
-    return np.diff(total)
+    return np.asarray(total[1:] - total[:-1])
 
 
 def block_counts(codes: NDArray[np.integer], code: int) -> Ints:

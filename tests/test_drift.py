@@ -427,6 +427,6 @@ def test_numbers_are_cumulated() -> None:
 
 @pytest.mark.parametrize("size", [3, 30, 300])
 def test_codes_are_counted_and_missing_ones_are_not(size: int) -> None:
-    codes = np.random.default_rng(0).integers(-1, size, 300_000).astype(np.int8 if size < 100 else np.int16)
+    codes: Any = np.random.default_rng(0).integers(-1, size, 300_000).astype("i1" if size < 100 else "i2")
     known = np.bincount(codes[codes >= 0], minlength=size).tolist()
     assert profiles.count_codes(profiles.Codes(codes, [str(i) for i in range(size)])).tolist() == known
