@@ -189,12 +189,13 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     count = len(features)
     bare = Reference(window.reference, features, window, np.ones((3, count)), np.ones((3, count)), np.eye(count))
     near = [found[: stretches.size] for found in bins]
-    times, freedoms = _dependence(bare, near, stretches.shape)
+    places = _places(bare, near)
+    times, freedoms = _dependence(bare, near, places, stretches.shape)
     if len(frame) >= profiles.FEW:  # over longer distances dependence is looked for in block means
         longer = _over_blocks(len(frame), [counted for _, counted in placed])
         seen = longer > 1.5 * times  # four standard errors of a variance from 128 blocks
         times, freedoms = np.where(seen, longer, times), np.where(seen, profiles.BLOCKS / 2.0, freedoms)
-    overlap = _overlap(bare, near)
+    overlap = _overlap(bare, places)
     scores = np.zeros((count, len(sampled)), np.float32)
     for i, found in enumerate(bins):
         scores[i] = bare.scores[i].astype(np.float32).take(found[stretches.size :])
@@ -297,23 +298,34 @@ def _stretches(rows: int) -> Ints:
     return np.asarray(starts[:, None] + np.arange(STRETCH)[None, :])
 
 
-def _dependence(bare: Reference, bins: Sequence[Ints], shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+def _places(bare: Reference, bins: Sequence[Ints]) -> list[NDArray[np.float32]]:
+    """Where each feature's values lie, (columns, rows) a feature: its rank scores, and of categories then whether it is
+    each of the leading ones."""
+    found: list[NDArray[np.float32]] = []
+    for i, (feature, column) in enumerate(zip(bare.features, bins, strict=True)):
+        leading = _leading(bare.counts[i]) if feature.kind is Kind.CATEGORICAL else profiles.NO_INTS
+        place = np.empty((1 + len(leading), len(column)), np.float32)
+        bare.scores[i].astype(np.float32).take(column, out=place[0])
+        np.equal(column, leading[:, None], out=place[1:], casting="unsafe")
+        found.append(place)
+    return found
+
+
+def _dependence(
+    bare: Reference, bins: Sequence[Ints], places: Sequence[NDArray[np.float32]], shape: tuple[int, ...]
+) -> tuple[Floats, Floats]:
     """Autocorrelation times and their degrees of freedom, (3, F) each.
 
-    ``bins`` are those of each feature's values in stretches of neighbouring rows, ``shape`` is (stretches, length).
+    ``bins`` and ``places`` are those of each feature's values in stretches of neighbouring rows, ``shape`` is
+    (stretches, length). Of categories any may be slow, and their order more so than each.
     """
     series: list[NDArray[np.float32]] = []  # what the aspects of the features look at, over these rows
     owner: list[tuple[str, int]] = []
-    for i, (feature, column) in enumerate(zip(bare.features, bins, strict=True)):
-        score = bare.scores[i].astype(np.float32).take(column)
-        series.append(score)
-        owner.append(("location", i))
-        if feature.kind is Kind.CATEGORICAL:  # any of them may be slow, and the order more so than each
-            leading = _leading(bare.counts[i])
-            series += [(column == b).astype(np.float32) for b in leading]
-            owner += [("location", i)] * len(leading)
-        else:
-            series.append(np.abs(score))
+    for i, (feature, column, place) in enumerate(zip(bare.features, bins, places, strict=True)):
+        series += list(place)
+        owner += [("location", i)] * len(place)
+        if feature.kind is not Kind.CATEGORICAL:
+            series.append(np.abs(place[0]))
             owner.append(("shape", i))
         if bare.profile.missing[i]:
             series.append((column == feature.bins).astype(np.float32))
@@ -363,23 +375,21 @@ def _over_blocks(rows: int, counted: Sequence[profiles.Counted]) -> Floats:
     return times
 
 
-def _overlap(bare: Reference, bins: Sequence[Ints]) -> Floats:
+def _overlap(bare: Reference, places: Sequence[NDArray[np.float32]]) -> Floats:
     """The correlation of the features' chi-square statistics, (F, F): the mean squared canonical correlation.
 
     A feature is spanned by indicators of its leading categories and of the rest, or by one column of scores. For these
     it is Pearson's phi squared over the root of the degrees of freedom; what chance alone gives, ``d e / n``, is taken off.
     """
-    if not bins:
+    if not places:
         return np.zeros((0, 0))
-    step = max(1, 2 * len(bins[0]) // STRETCH)
+    step = max(1, 2 * places[0].shape[1] // STRETCH)
     bases: list[NDArray[np.float32]] = []
-    for i, feature in enumerate(bare.features):
-        column = bins[i][::step]
+    for feature, place in zip(bare.features, places, strict=True):
+        base = place[:, ::step].copy()
         if feature.kind is Kind.CATEGORICAL:
-            parts = np.stack([column == b for b in _leading(bare.counts[i])] or [column < 0]).astype(np.float32)
-            bases.append(np.concatenate([parts, 1.0 - parts.sum(axis=0, keepdims=True)]))
-        else:
-            bases.append(bare.scores[i].astype(np.float32).take(column)[None])
+            base[0] = 1.0 - base[1:].sum(axis=0)  # in place of the scores, the rest
+        bases.append(base)
     rows = bases[0].shape[1]
     sizes = [len(base) for base in bases]
     starts = np.cumsum([0, *sizes[:-1]])

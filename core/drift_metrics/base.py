@@ -105,24 +105,32 @@ class Metric:
 def normal_tail(z: Floats, pair: Pair) -> Floats:
     """The upper tail of a standardised normal whose variance was estimated: Student's t."""
     known = np.isinf(pair.freedom)
+    if known.all():
+        return np.asarray(ndtr(-z))
     return np.asarray(np.where(known, ndtr(-z), stdtr(np.where(known, 1.0, pair.freedom), -z)))
 
 
 def normal_limit(level: Floats, pair: Pair) -> Floats:
     """The inverse of `normal_tail`."""
     known = np.isinf(pair.freedom)
+    if known.all():
+        return np.asarray(-ndtri(level))
     return np.asarray(np.where(known, -ndtri(level), -stdtrit(np.where(known, 1.0, pair.freedom), level)))
 
 
 def squares_tail(total: Floats, freedom: Floats, pair: Pair) -> Floats:
     """The upper tail of a chi-square with ``freedom`` degrees of freedom whose scale was estimated: Fisher's F."""
     known = np.isinf(pair.freedom)
+    if known.all():
+        return np.asarray(np.where(total > 0, chdtrc(freedom, total), 1.0))
     estimated = fdtrc(freedom, np.where(known, 1.0, pair.freedom), total / freedom)
     return np.asarray(np.where(total > 0, np.where(known, chdtrc(freedom, total), estimated), 1.0))
 
 
 def squares_limit(level: Floats, freedom: Floats, pair: Pair) -> Floats:
     """The inverse of `squares_tail`."""
+    if np.isinf(pair.freedom).all():
+        return np.asarray(chdtri(freedom, level))
     below = np.where(np.isinf(pair.freedom), 1.0, pair.freedom)
     ratio = np.maximum(betaincinv(below / 2.0, freedom / 2.0, level), 1e-300)
     return np.asarray(np.where(np.isinf(pair.freedom), chdtri(freedom, level), below * (1.0 - ratio) / ratio))
@@ -130,11 +138,15 @@ def squares_limit(level: Floats, freedom: Floats, pair: Pair) -> Floats:
 
 def softer(chance: Floats, pair: Pair) -> Floats:
     """A p-value from a known scale, for an estimated one: through the normal score to Student's t."""
+    if np.isinf(pair.freedom).all():
+        return chance
     z = -ndtri(np.clip(chance, 1e-300, 1.0) / 2.0)
     return np.asarray(np.where(np.isinf(pair.freedom), chance, np.minimum(2.0 * normal_tail(z, pair), 1.0)))
 
 
 def stricter(level: Floats, pair: Pair) -> Floats:
     """The inverse of `softer`."""
+    if np.isinf(pair.freedom).all():
+        return level
     z = normal_limit(level / 2.0, pair)
     return np.asarray(np.where(np.isinf(pair.freedom), level, np.maximum(2.0 * ndtr(-z), 1e-300)))
