@@ -3,9 +3,9 @@
 import html
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from core import charts, health, runs
@@ -108,13 +108,13 @@ def components(seen: tuple[Component, ...], now: datetime, period: str) -> None:
             uptime.markdown(ui._("24 h: {day}  \n30 d: {month}", day=share(of_it), month=share(month.get(one.name))))
 
 
-@st.cache_data(ttl=60, max_entries=40, show_spinner=False)
-def trend(column: str, period: str, minute: int, data_dir: str) -> dict[str, Any]:
+@st.cache_resource(ttl=60, max_entries=40, show_spinner=False)
+def trend(column: str, period: str, minute: int, data_dir: str) -> go.Figure:
     """The figure of one resource, built once a minute."""
     span, bars, *_ = PERIODS[period]
     frame = health.measured(ui.ctx(), datetime.fromtimestamp(minute * 60, UTC), span=span, bars=2 * bars)
     scale = {"memory_bytes": 1e-6, "disk_free_bytes": 1e-9}.get(column, 1.0)
-    return charts.as_dict(charts.trend(frame["at"], frame[column] * scale, percent=column == "cpu"))
+    return charts.trend(frame["at"], frame[column] * scale, percent=column == "cpu")
 
 
 def resources(now: datetime, period: str) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from core import breakdown, charts, drift_history, monitoring, performance, words
@@ -63,10 +64,10 @@ def named(span: tuple[int, int]) -> str:
 
 
 # ---- drift ---------------------------------------------------------------------------------------
-@st.cache_data(max_entries=32, show_spinner=False)
-def heatmap(stamp: tuple[Any, ...], windows: int, _project: Project) -> dict[str, Any]:
+@st.cache_resource(max_entries=32, show_spinner=False)
+def heatmap(stamp: tuple[Any, ...], windows: int, _project: Project) -> go.Figure:
     cells = drift_history.heatmap(ui.ctx(), _project, windows=windows)
-    return charts.as_dict(charts.drift_heatmap(cells, language=ui.language()))
+    return charts.drift_heatmap(cells, language=ui.language())
 
 
 def drift(project: Project, windows: int, stamp: tuple[Any, ...]) -> None:
@@ -200,11 +201,11 @@ def show_compared(found: drift_history.Compared) -> None:
 
 
 # ---- performance ---------------------------------------------------------------------------------
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def performance_figure(
     stamp: tuple[Any, ...], windows: int, metric: str, _scores: pd.DataFrame, _marks: Any, _guesses: pd.DataFrame | None
-) -> dict[str, Any]:
-    figure = charts.performance(
+) -> go.Figure:
+    return charts.performance(
         _scores,
         _marks,
         label=ui.score_label(metric),
@@ -212,7 +213,6 @@ def performance_figure(
         guesses=_guesses,
         guessed=_("guessed without labels"),
     )
-    return charts.as_dict(figure)
 
 
 def scores_over_time(project: Project, windows: int, stamp: tuple[Any, ...]) -> None:
@@ -321,11 +321,11 @@ def sliced(project: Project, span: tuple[int, int]) -> list[breakdown.SliceScore
     return _sliced(stamp(project), span, project)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def breakdown_figures(stamp: tuple[Any, ...], span: tuple[int, int], _project: Project) -> dict[str, dict[str, Any]]:
+@st.cache_resource(max_entries=64, show_spinner=False)
+def breakdown_figures(stamp: tuple[Any, ...], span: tuple[int, int], _project: Project) -> dict[str, go.Figure]:
     """The figures that break the chosen windows down; those that their rows allow."""
     schema, answered = _project.schema, told(_project, span)
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, go.Figure] = {}
     slices = sliced(_project, span)[:SHOWN_SLICES]
     if slices:
         table = pd.DataFrame(
@@ -335,7 +335,7 @@ def breakdown_figures(stamp: tuple[Any, ...], span: tuple[int, int], _project: P
         figure = charts.by_slice(
             table, label=ui.score_label(slices[0].inside.metric), inside=_("in the slice"), outside=_("elsewhere")
         )
-        found["slices"] = charts.as_dict(figure)
+        found["slices"] = figure
     curve = breakdown.reliability(answered, schema)
     if len(curve):
         classes = schema.task.is_classification
@@ -344,10 +344,10 @@ def breakdown_figures(stamp: tuple[Any, ...], span: tuple[int, int], _project: P
             happened=_("Share that was right") if classes else _("Mean label"), share=classes,
             perfect=_("as it should be"),
         )  # fmt: skip
-        found["reliability"] = charts.as_dict(figure)
+        found["reliability"] = figure
     if schema.task.is_classification and answered.known.any():
         figure = charts.confusion(breakdown.confusion(answered, schema), true=_("True"), answered=_("Answered"))
-        found["confusion"] = charts.as_dict(figure)
+        found["confusion"] = figure
     return found
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from core import charts, performance, playing, projects, runs, words
@@ -182,17 +183,16 @@ def nothing_scored(project: Project) -> str:
     return mark("No window has labels yet. Scores appear when the labels of answered rows arrive.")
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def performance_figure(
     drawn_from: tuple[Any, ...], metric: str, _scores: pd.DataFrame, _marks: Sequence[tuple[int, str, str]]
-) -> dict[str, Any]:
-    figure = charts.performance(_scores, _marks, language=ui.language(), label=ui.score_label(metric))
-    return charts.as_dict(figure)
+) -> go.Figure:
+    return charts.performance(_scores, _marks, language=ui.language(), label=ui.score_label(metric))
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def drift_figure(drawn_from: tuple[Any, ...], _drift: pd.DataFrame) -> dict[str, Any]:
-    return charts.as_dict(charts.drift_count(_drift, language=ui.language()))
+@st.cache_resource(max_entries=32, show_spinner=False)
+def drift_figure(drawn_from: tuple[Any, ...], _drift: pd.DataFrame) -> go.Figure:
+    return charts.drift_count(_drift, language=ui.language())
 
 
 @st.fragment(run_every="3s")

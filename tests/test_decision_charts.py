@@ -9,7 +9,7 @@ from core.charts import Bullet, Gain, Span
 
 
 def traces(figure, kind):
-    return [trace for trace in charts.as_dict(figure)["data"] if trace["type"] == kind]
+    return [trace for trace in figure.to_plotly_json()["data"] if trace["type"] == kind]
 
 
 def ratio(color: str, ground: str) -> float:
@@ -58,7 +58,7 @@ def test_the_forest_shows_the_whole_first_and_leaves_out_an_interval_that_is_not
     assert list(points["error_x"]["arrayminus"])[::-1] == pytest.approx([0.01, 0.0, 0.05])
     low, high = figure.layout.xaxis.range
     assert low < -0.1 < 0.1 < high < 1
-    assert {line["x0"] for line in charts.as_dict(figure)["layout"]["shapes"]} == {0, 0.015}
+    assert {line["x0"] for line in figure.to_plotly_json()["layout"]["shapes"]} == {0, 0.015}
 
 
 def test_a_timeline_has_a_line_for_each_label_and_draws_what_was_short(now):
@@ -75,10 +75,5 @@ def test_a_timeline_has_a_line_for_each_label_and_draws_what_was_short(now):
     }
     assert by_label["Check"] == 60_000
     assert by_label["Alert"] > 0
-    assert len(charts.as_dict(figure)["layout"]["shapes"]) == 1
+    assert len(figure.to_plotly_json()["layout"]["shapes"]) == 1
     assert charts.timeline([Span("v1", now, None, "", "calm")])  # nothing but a moment
-
-
-def test_a_figure_is_a_plain_dict_that_can_be_cached(now):
-    figure = charts.timeline([Span("v1", now, now + timedelta(days=1), "#3", "calm")])
-    assert set(charts.as_dict(figure)) == {"data", "layout"}

@@ -108,6 +108,6 @@ def _reigns(reigns: list[Reign], index: int, at: datetime) -> None:
         ui.chart(_figure(spans, at), key="reigns", alt=alt)
 
 
-@st.cache_data(max_entries=50, show_spinner=False)
+@st.cache_resource(max_entries=50, show_spinner=False)
 def _figure(spans: tuple[charts.Span, ...], at: datetime):  # type: ignore[no-untyped-def]
-    return charts.as_dict(charts.timeline(spans, at=at))
+    return charts.timeline(spans, at=at)

@@ -321,19 +321,19 @@ def _judge_again(entry: Entry) -> None:
 
 
 # ---- figures, kept as dicts ----------------------------------------------------------------------
-@st.cache_data(max_entries=100, show_spinner=False)
+@st.cache_resource(max_entries=100, show_spinner=False)
 def _bullets(rows: tuple[charts.Bullet, ...], limit: str):  # type: ignore[no-untyped-def]
-    return charts.as_dict(charts.bullets(rows, limit=limit))
+    return charts.bullets(rows, limit=limit)
 
 
-@st.cache_data(max_entries=100, show_spinner=False)
+@st.cache_resource(max_entries=100, show_spinner=False)
 def _forest(rows: tuple[charts.Gain, ...], texts: tuple[str, ...], needed: float, label: str):  # type: ignore[no-untyped-def]
-    return charts.as_dict(charts.forest(rows, texts, needed=needed, needed_label=label))
+    return charts.forest(rows, texts, needed=needed, needed_label=label)
 
 
-@st.cache_data(max_entries=100, show_spinner=False)
+@st.cache_resource(max_entries=100, show_spinner=False)
 def _gantt(spans: tuple[charts.Span, ...]):  # type: ignore[no-untyped-def]
-    return charts.as_dict(charts.timeline(spans))
+    return charts.timeline(spans)
 
 
 def _number(value: float, form: str) -> str:
