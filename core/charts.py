@@ -35,6 +35,11 @@ def _plain(figure: go.Figure, *, height: int, x_title: str = "", y_title: str = 
     return figure
 
 
+def _whole_windows(figure: go.Figure, windows: pd.Series) -> go.Figure:
+    """Ticks at whole windows, where so few are shown that Plotly would put some between."""
+    return figure.update_xaxes(dtick=1) if len(windows) and windows.max() - windows.min() < 8 else figure
+
+
 def performance(
     scores: pd.DataFrame,
     events: Iterable[tuple[int, str, str]] = (),
@@ -78,7 +83,7 @@ def performance(
         )  # fmt: skip
     if len(scores):
         _mark_events(figure, scores, events)
-    return _plain(figure, height=300, x_title=say("window", language), y_title="")
+    return _whole_windows(_plain(figure, height=300, x_title=say("window", language)), x)
 
 
 def _mark_events(figure: go.Figure, scores: pd.DataFrame, events: Iterable[tuple[int, str, str]]) -> None:
@@ -104,7 +109,7 @@ def drift_count(scores: pd.DataFrame, *, language: str = "en") -> go.Figure:
         go.Bar(x=counts.index, y=counts.to_numpy(), name=say("drifting features", language), marker={"color": MUTED})
     )
     figure.update_yaxes(rangemode="tozero", tickformat="d", dtick=1 if len(counts) == 0 or counts.max() < 6 else None)
-    return _plain(figure, height=150, x_title=say("window", language))
+    return _whole_windows(_plain(figure, height=150, x_title=say("window", language)), scores["window_number"])
 
 
 def drift_heatmap(cells: pd.DataFrame, *, language: str = "en") -> go.Figure:

@@ -205,7 +205,7 @@ def _guest_banner() -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(
             ":blue-badge[:material/visibility: " + ui._("Guest") + "] &nbsp;"
-            + ui._("You are looking around. Nothing you do here changes anything."),
+            + ui._("You are looking around: you see everything of the projects, and can change nothing."),
             width="content",
         )  # fmt: skip
         st.button(ui._("Sign in"), key="guest_signs_in", type="primary", on_click=_want_to_sign_in)

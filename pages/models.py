@@ -19,6 +19,10 @@ from pages.parts import succession
 ACTS = ("cycle", "retrain")  # the jobs that judge or train
 JOBS = {"cycle": mark("Check"), "retrain": mark("Retrain")}
 FRESH = timedelta(minutes=10)  # so long the outcome of a run is shown
+STOPPED = {  # the last reason of a version that did not take over: what that meant for it
+    "awaiting_approval": mark("Passed, and left to a person"), "declined_by_hand": mark("Declined"),
+    "challenger_unproven": mark("Put on trial"),
+}  # fmt: skip
 MOST_TOLD = 20  # decisions about a version that its story lists
 CHOICE = "policy's choice"
 
@@ -31,8 +35,9 @@ def under_way(user: User, project_id: str) -> None:
     working = [run for run in runs.active(ui.ctx(), project_id) if run.job in ACTS]
     seen = st.session_state.get("under_way")
     st.session_state["under_way"] = [run.id for run in working]
-    if seen and seen != st.session_state["under_way"]:
-        st.rerun()  # a run has ended: the cards show what came of it
+    over = set(seen or ()) - set(st.session_state["under_way"])
+    if over and not succession.asking():
+        st.rerun()  # the cards show what came of it; a question that is open would be closed by that
     for run in working:
         row = st.container(border=True, horizontal=True, vertical_alignment="center")
         since = run.started_at or run.requested_at
@@ -170,8 +175,8 @@ def _pause(user: User, paused: bool) -> None:
 
 
 # ---- versions ------------------------------------------------------------------------------------
-def versions_table(project: Project, versions: list[ModelVersion], roles: dict[int, str]) -> ModelVersion:
-    """All versions, with their ``roles``; the one that is selected is returned, the newest without a selection."""
+def versions_table(project: Project, versions: list[ModelVersion], roles: dict[int, str]) -> None:
+    """All versions, with their ``roles``."""
     metric = performance.headline(project.schema)
     with ui.ctx().database.read() as con:
         answered = models.answered(con, project.id).set_index("version")["rows"]
@@ -191,15 +196,24 @@ def versions_table(project: Project, versions: list[ModelVersion], roles: dict[i
     forms |= dict.fromkeys((ui._("Training rows"), ui._("Answered")), number(format="localized"))
     forms[ui._("Trained")] = day(format="D MMM YYYY, HH:mm", timezone="UTC")
     forms |= dict.fromkeys((ui.score_label(metric), ui._("Low"), ui._("High")), number(format="%.3f"))
-    picked = st.dataframe(
-        table, hide_index=True, height=min(35 * len(lines) + 40, 320), on_select="rerun", selection_mode="single-row",
-        column_config=forms, key="versions", alt=ui._("Every model version with its score before it served"),
+    st.dataframe(
+        table, hide_index=True, height=min(35 * len(lines) + 40, 320), column_config=forms,
+        alt=ui._("Every model version with its score before it served"),
     )  # fmt: skip
     st.caption(ui._("Scores with 95 % intervals, made before the version served, on the newest fifth of its training rows,"
                     " by a twin that had not seen them. Each was scored in its own time: the windows on Monitoring and the"
                     " comparisons in Decisions say who is better."))  # fmt: skip
-    chosen = picked["selection"]["rows"]
-    return versions[chosen[0]] if chosen and chosen[0] < len(versions) else versions[0]
+
+
+def chosen_version(versions: list[ModelVersion], roles: dict[int, str]) -> ModelVersion:
+    """The version that is asked for, here or in the address; the newest without. A list is open to the keyboard too."""
+    named = {str(model.version): model for model in versions}
+    roles_of = {name: f" · {roles[model.version]}" if model.version in roles else "" for name, model in named.items()}
+    picked = st.selectbox(
+        ui._("Version"), list(named), format_func=lambda name: f"v{name}{roles_of[name]}", width=260,
+        **ui.in_url("version", named, default=next(iter(named))),
+    )  # fmt: skip
+    return named[picked]
 
 
 def in_view(memory: Memory, reign: Reign | None) -> dict[int, str]:
@@ -214,8 +228,7 @@ def lineage(user: User, project: Project, model: ModelVersion, champion: int | N
     with ui.ctx().database.read() as con:
         story = decisions.about(con, project.id, model.version)
         mlflow_run = models.logged_run(con, project.id, model.version)
-    caption = ui._("Select another version in the table above")
-    with ui.card(st, ui._("Where does v{version} come from, and what became of it?", version=model.version), caption):
+    with ui.card(st, ui._("Where does v{version} come from, and what became of it?", version=model.version)):
         st.markdown(
             ui._("Trained on {rows:,} labelled rows, from row {first:,} to row {last:,}, with seed {seed}.", rows=model.rows,
                  first=model.first, last=model.last - 1, seed=model.seed)
@@ -259,7 +272,7 @@ def fate(entry: decisions.Entry, version: int) -> str:
     """What a decision was for this version."""
     if entry.version == version:
         taken = {Action.PROMOTE: mark("Took over"), Action.ROLL_BACK: mark("Came back")}
-        return taken.get(entry.action, mark("Held back"))
+        return taken.get(entry.action) or STOPPED.get(entry.reasons[-1].code, mark("Held back"))
     champion = (
         entry.comparison is not None
         and entry.comparison.versions is not None
@@ -277,6 +290,7 @@ if project is None:
 with ui.ctx().database.read() as con:
     versions, reigns = models.every(con, project.id), models.reigns(con, project.id)
     kept = decisions.memory(con, project.id)
+succession.nothing_asked()
 memory = Memory.from_json(kept) if kept else Memory()
 reign = reigns[0] if reigns else None
 before = succession.predecessor(reigns)
@@ -290,5 +304,6 @@ challenger_card(second, user, project, memory)
 acts(third, user, project)
 if versions:
     with ui.card(st, ui._("All versions")):
-        chosen = versions_table(project, versions, in_view(memory, reign))
+        versions_table(project, versions, in_view(memory, reign))
+        chosen = chosen_version(versions, in_view(memory, reign))
     lineage(user, project, chosen, reign.version if reign else None, reigns)

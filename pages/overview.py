@@ -14,7 +14,7 @@ from core.sources import SOURCES
 from core.store import decisions, labels, models, performances, plays, predictions, rows
 from core.words import mark
 from pages import ui
-from pages.parts import feed
+from pages.parts import feed, succession
 
 _ = ui._
 OWN_STEPS = (
@@ -264,6 +264,7 @@ if project is None:
 actions = ui.page_head(_("Overview"))
 controls(user, project, actions)
 feed.blocked(user, project)
+succession.waits(project)
 if st.session_state.get("tour") == project.id:
     tour(project)
 live(project.id)

@@ -8,6 +8,7 @@ import streamlit as st
 from core import loop, performance, words
 from core.errors import ContinualError
 from core.estimators import ESTIMATORS
+from core.policy import Memory
 from core.records import SYSTEM, ModelVersion, Project, User
 from core.store import decisions, models, performances
 from core.store.models import Reign
@@ -55,7 +56,40 @@ def predecessor(reigns: list[Reign]) -> int | None:
 def ask(user: User, project: Project, version: int, *, back: bool) -> None:
     """Open the dialog that promotes this version, or rolls back to it."""
     title = ui._("Roll back to v{version}?", version=version) if back else ui._("Promote v{version}?", version=version)
-    st.dialog(title, width="medium")(_body)(user, project, version, back)
+    st.session_state["succession_asking"] = True
+    st.dialog(title, width="medium", on_dismiss=nothing_asked)(_body)(user, project, version, back)
+
+
+def awaited(project: Project) -> int | None:
+    """The challenger that passed and waits for a person, if there is one."""
+    with ui.ctx().database.read() as con:
+        kept = decisions.memory(con, project.id)
+    memory = Memory.from_json(kept) if kept else Memory()
+    return memory.challenger.version if memory.challenger and memory.awaiting else None
+
+
+def waits(project: Project) -> None:
+    """That a challenger waits for a person, and the way to it; nothing while none does."""
+    if (version := awaited(project)) is None:
+        return
+    row = st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+    row.markdown(
+        f":orange-badge[:material/approval: {ui._('Waits for you')}] &nbsp;"
+        + ui._("v{version} passed the comparison; your policy leaves the last word to a person.", version=version),
+        width="content",
+    )  # fmt: skip
+    with row:
+        ui.link("models", ui._("Approve or decline"), ":material/arrow_forward:")
+
+
+def asking() -> bool:
+    """Whether the dialog is open: a rerun of the page closes it, and loses what was typed."""
+    return "succession_asking" in st.session_state
+
+
+def nothing_asked() -> None:
+    """Every run of the whole page begins so, and a dialog that is dismissed ends so."""
+    st.session_state.pop("succession_asking", None)
 
 
 def _body(user: User, project: Project, version: int, back: bool) -> None:
@@ -72,7 +106,9 @@ def _body(user: User, project: Project, version: int, back: bool) -> None:
     st.markdown(
         ui._("From the next request on, v{version} answers. Nothing is deleted, and you can undo it.", version=version)
     )
-    if not back:
+    if awaited(project) == version:
+        st.caption(ui._("It passed the comparison; your policy leaves the last word to a person."))
+    elif not back:
         st.caption(ui._("It takes over without a comparison. The version it replaces stays in its shadow: should that"
                         " prove better on the windows to come, it comes back."))  # fmt: skip
     st.text_input(ui._("Why (kept in the ledger)"), max_chars=200, key="succession_why")
