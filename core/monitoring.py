@@ -24,6 +24,7 @@ from core.world import StoreWorld
 
 CALIBRATED_ON = 4  # labelled windows, the newest
 MOST_GUESSES = 60  # windows that one call looks back
+MOST_WATCHED = 300_000  # rows of a reign
 HISTORY = 400  # windows of labels and scores that are read
 
 
@@ -44,6 +45,43 @@ def estimates(ctx: Context, project: Project, policy: Policy, *, windows: int = 
     realised = _realised(scores, project, policy)
     found = [Guessed(window, guess, realised.get(window)) for window, guess in kept.items()]
     return found, estimation.trust([Reconciled(one.guess, one.realised) for one in found if one.realised is not None])
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The loss of a champion since its first labelled window, which is what it is held to.
+
+    ``loss`` (share of wrong answers, or absolute error) is the mean over ``rows``, and ``low`` to ``high`` hold it at
+    every look at once (95 %; all three None while rows are too few). ``risen_after`` is after how many rows a rise above
+    ``limit`` was proven, None while it is not.
+    """
+
+    version: int
+    rows: int
+    limit: float
+    loss: float | None
+    low: float | None
+    high: float | None
+    risen_after: int | None
+
+
+def watched(ctx: Context, project: Project, policy: Policy, version: int) -> Watched | None:
+    """How the loss of this version has gone, row by row (`performance.watch`); None before its first labelled window.
+
+    Rows whose labels are missing are passed over: the limits hold if a label does not come the later for what it says.
+    """
+    with ctx.database.read() as con:
+        rows = predictions.judged(con, project.id, version, most=MOST_WATCHED)
+    if len(rows) < max(policy.window_rows, performance.FEWEST_ROWS):
+        return None
+    if project.schema.task.is_classification:
+        losses = np.asarray(rows["answer"] != rows["label"], dtype=np.float64)
+    else:
+        losses = np.asarray((rows["answer"].astype(float) - rows["label"].astype(float)).abs(), dtype=np.float64)
+    first, rest = losses[: policy.window_rows], losses[policy.window_rows :]
+    seen = performance.look(performance.watch(first), rest)
+    loss, low, high = performance.loss_so_far(seen) or (None, None, None)
+    return Watched(version, len(rest), seen.limit, loss, low, high, seen.alarm_at)
 
 
 def answered(ctx: Context, project: Project, first: int, last: int) -> Answered:

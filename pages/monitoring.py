@@ -1,5 +1,6 @@
 """Has the data moved, is the model still good, is the feed whole?"""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -246,6 +247,7 @@ def scores_over_time(project: Project, windows: int, stamp: tuple[Any, ...]) -> 
         alt = _("{label} by window with its 95 % interval", label=ui.score_label(metric))
         select_windows(ui.chart(figure, key="scores", alt=alt, select=("box", "points")), "score_windows")
         trust_sentence(trust, guessed, scores[scores["metric"] == headline])
+        watch_sentence(project, drawn_from)
     if shown.empty:
         return
     newest = int(shown["window_number"].max())
@@ -289,6 +291,36 @@ def trust_sentence(trust: Any, guessed: list[monitoring.Guessed], scores: pd.Dat
         )  # fmt: skip
         more = "" if trust.trusted else " " + _("They have not proved better than the last known score.")
         st.caption(f"{text}{more} {fallback}")
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _watched(stamp: tuple[Any, ...], version: int, _project: Project) -> monitoring.Watched | None:
+    return monitoring.watched(ui.ctx(), _project, ui.policy(_project), version)
+
+
+def watch_sentence(project: Project, stamp: tuple[Any, ...]) -> None:
+    """How the champion's loss has gone since it took over: limits that hold however often one looks."""
+    with ui.ctx().database.read() as con:
+        version = models.champion_number(con, project.id)
+    seen = _watched(stamp, version, project) if version else None
+    if seen is None or seen.loss is None:
+        return
+    loss = (
+        _("Version {version} since its first window: {loss:.3f} of its answers wrong ({low:.3f} to {high:.3f}), of "
+          "{rows:,} labelled rows.", **asdict(seen))
+        if project.schema.task.is_classification else
+        _("Version {version} since its first window: off by {loss:.4g} on average ({low:.4g} to {high:.4g}), in "
+          "{rows:,} labelled rows.", **asdict(seen))
+    )  # fmt: skip
+    if seen.risen_after is not None:
+        risen = _("A rise above {limit:.4g} was proven after {risen_after:,} of them.", **asdict(seen))
+    else:
+        risen = _("No rise above {limit:.4g} is proven.", **asdict(seen))
+    st.caption(
+        f"{loss} {risen}",
+        help=_("The limits hold at every look at once with 95 % (a confidence sequence). The rise is looked for row by "
+               "row; without one, a false alarm comes at most once in 100,000 rows, however often one looks."),
+    )  # fmt: skip
 
 
 def current_scores(scores: pd.DataFrame, span: tuple[int, int]) -> None:

@@ -13,6 +13,7 @@ from core.policy import PRESETS
 from core.records import SYSTEM, Column, Kind, Project, Schema, Task
 from core.settings import Settings
 from core.sources import SOURCES
+from core.store import models
 
 WINDOW, WARM_UP, BROKEN, WINDOWS = 200, 5, 15, 19
 POLICY = replace(PRESETS["never"], window_rows=WINDOW, warm_up_windows=WARM_UP, estimator="logistic")
@@ -75,6 +76,20 @@ def test_guesses_stand_once_they_are_made(lived: tuple[context.Context, Project,
     before = {one.window: one.guess for one in states[BROKEN][0]}
     after = {one.window: one.guess for one in monitoring.estimates(ctx, project, POLICY)[0]}
     assert before.items() <= after.items()
+
+
+def test_the_watch_on_a_reign_proves_a_rise_only_after_it(lived: tuple[context.Context, Project, list]) -> None:
+    ctx, project, _ = lived
+    with ctx.database.read() as con:
+        champion = models.champion_number(con, project.id)
+    seen = monitoring.watched(ctx, project, POLICY, champion)
+    assert seen is not None and seen.loss is not None and seen.low is not None and seen.high is not None
+    began = WARM_UP + 2  # the first window after the one that sets the limit
+    turned = (BROKEN - began) * WINDOW
+    assert seen.rows == (WINDOWS - 1 - began) * WINDOW  # the newest window has no labels yet
+    assert seen.risen_after is not None and turned < seen.risen_after <= turned + WINDOW
+    assert seen.low < seen.loss < seen.high and seen.loss > seen.limit
+    assert monitoring.watched(ctx, project, POLICY, champion + 1) is None  # which has never served
 
 
 # ---- where answers go wrong ----------------------------------------------------------------------

@@ -50,3 +50,13 @@ def newest(con: DuckDBPyConnection, project: str, *, limit: int = 20) -> pd.Data
         LEFT JOIN (SELECT position, value FROM labels WHERE project = $project) l USING (position)
         ORDER BY p.position DESC"""
     return con.execute(query, {"project": project, "limit": limit}).df()
+
+
+def judged(con: DuckDBPyConnection, project: str, version: int, *, most: int) -> pd.DataFrame:
+    """answer and label (text) of the first ``most`` rows that this version answered and whose labels are there, in row
+    order."""
+    query = """SELECT p.answer, l.value AS label
+        FROM (SELECT position, answer FROM predictions WHERE project = $project AND version = $version) p
+        JOIN (SELECT position, value FROM labels WHERE project = $project) l USING (position)
+        WHERE p.answer IS NOT NULL ORDER BY position LIMIT $most"""
+    return con.execute(query, {"project": project, "version": version, "most": most}).df()
