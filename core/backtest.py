@@ -420,7 +420,10 @@ def advise(test: Backtest, price: float | None = None) -> Advice:
         params |= {"low": wide.low, "high": wide.high, "windows": test.windows}
         return Advice(None, False, (Reason("backtest_unknown", params),))
     params |= {"low": seen.low, "high": seen.high}
-    return Advice(test.current, False, (Reason("backtest_keep", params), *_why_not_always(test, test.current)))
+    code = "backtest_keep"
+    if seen.mean < 0:  # said as what it costs: nobody reads "saved -3 %" at once
+        code, params = "backtest_keep_dearer", {**params, "gain": -seen.mean, "low": -seen.high, "high": -seen.low}
+    return Advice(test.current, False, (Reason(code, params), *_why_not_always(test, test.current)))
 
 
 def _proven(series: Floats, level: float) -> bool:

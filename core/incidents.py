@@ -102,6 +102,12 @@ def seen_again(
     return True
 
 
+def told_since(con: DuckDBPyConnection, cause: str, project: str | None, since: datetime) -> bool:
+    """Whether an open incident of this cause was seen since then: what follows from it need not be told too."""
+    found = store.open_one(con, cause, project)
+    return found is not None and found.seen_at >= since
+
+
 def _words(reason: Reason) -> dict[str, str]:
     return {name: value for name, value in reason.params.items() if isinstance(value, str)}
 

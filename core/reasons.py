@@ -8,6 +8,11 @@ from core.records import Reason
 from core.words import mark, say
 
 _PLACE = re.compile(r"\{[^}]*\}")
+_SINGULAR = {  # one, and the plural that follows it
+    "en": re.compile(r"(?<![\d.,])\b1 (?:labelled |new |further )?(?:windows|rows|labels|checks|retrains|minutes|hours)\b"),
+    "fr": re.compile(r"(?<![\d,\u202f])\b1 (?:fenêtres?|lignes?|étiquettes?|contrôles?|réentraînements?|minutes?|heures?)"
+                     r"(?: (?:étiquetées|nouvelles|vérifiées))?\b"),
+}  # fmt: skip
 # Parameters that are words themselves, and what the first two may be; the others are roles and names of jobs.
 _WORDS = frozenset({"metric", "scope", "given", "before", "after", "label"})
 TERMS = (mark("error"), mark("absolute error"), mark("all"), mark("sliding"), mark("since_change"), mark("best"))
@@ -16,14 +21,14 @@ SENTENCES: dict[str, str] = {
     # waiting
     "warming_up": "{seen} of {needed} windows have their labels; the first model is trained when all have.",
     "no_labels_yet": "No window has enough labels to be judged yet.",
-    "window_filling": "{seen} of {needed} rows of the next window have come in; it is judged when it is full.",
+    "window_filling": "{seen:,} of {needed:,} rows of the next window have come in; it is judged when it is full.",
     # why a model is trained
     "first_model": "{windows} labelled windows are there: enough for a first model.",
     "performance_fell": "The {metric} in window {window} was {seen:.4g}, above the {limit:.4g} that chance explains"
     " (it began at {baseline:.4g}).",
     "old_enough": "The champion is {age} windows old; a new one is due every {period}.",
     "drift_lasted": "The inputs have drifted in {checks} checks in a row: {features}.",
-    "labels_came": "{labels} new labels have come since the champion was trained; {needed} were asked for.",
+    "labels_came": "{labels:,} new labels have come since the champion was trained; {needed:,} were asked for.",
     "stale": "Measured against light models of the newest rows, staleness has cost the champion {seen:.0%} of a window's"
     " loss; a retrain is worth {needed:.0%}.",
     "grown": "{seen} windows have their labels; the champion could learn from {before} (a new one is due at {needed}).",
@@ -119,28 +124,28 @@ SENTENCES: dict[str, str] = {
     "shadow_better": "Version {version}, in the shadow, beats the champion by {advantage:.4g} over {windows} labelled"
     " windows.",
     # comparisons
-    "challenger_not_worse": "On {rows} rows neither had seen, the challenger is not significantly worse"
+    "challenger_not_worse": "On {rows:,} rows neither had seen, the challenger is not significantly worse"
     " (gain {gain:+.4g}).",
-    "challenger_worse": "On {rows} rows neither had seen, the challenger is significantly worse (gain {gain:+.4g}).",
-    "challenger_better": "On {rows} rows neither had seen, the challenger is significantly better (gain {gain:+.4g}).",
-    "challenger_no_better": "On {rows} rows neither had seen, the challenger is no better (gain {gain:+.4g}; at least"
+    "challenger_worse": "On {rows:,} rows neither had seen, the challenger is significantly worse (gain {gain:+.4g}).",
+    "challenger_better": "On {rows:,} rows neither had seen, the challenger is significantly better (gain {gain:+.4g}).",
+    "challenger_no_better": "On {rows:,} rows neither had seen, the challenger is no better (gain {gain:+.4g}; at least"
     " {minimum_gain:.4g} was asked for).",
-    "challenger_unproven": "The challenger looks better on {rows} rows (gain {gain:+.4g}); {rows_needed} rows would"
+    "challenger_unproven": "The challenger looks better on {rows:,} rows (gain {gain:+.4g}); {rows_needed:,} rows would"
     " settle it.",
-    "too_few_to_compare": "{rows} rows are too few to compare two models on; it is settled with {rows_needed}.",
-    "gate_off": "The policy promotes without a gate (gain {gain:+.4g} on {rows} rows).",
+    "too_few_to_compare": "{rows:,} rows are too few to compare two models on; it is settled with {rows_needed:,}.",
+    "gate_off": "The policy promotes without a gate (gain {gain:+.4g} on {rows:,} rows).",
     "no_comparison": "There are no labelled rows that neither model was trained on.",
     "worse_than_trivial": "The challenger's loss of {seen:.4g} is no better than always answering the most common"
     " label ({trivial:.4g}).",
     "schema_differs": "The challenger does not fit the project's schema: {what}.",
-    "answers_missing": "The challenger gave no answer for {missing} of {rows} rows.",
-    "slice_worse": "Where {slice} ({rows} rows) the challenger is far worse: {challenger:.4g} against {champion:.4g}.",
+    "answers_missing": "The challenger gave no answer for {missing:,} of {rows:,} rows.",
+    "slice_worse": "Where {slice} ({rows:,} rows) the challenger is far worse: {challenger:.4g} against {champion:.4g}.",
     "calibration_worse": "The challenger's probabilities are worth less: Brier score {challenger:.4g} against"
     " {champion:.4g}.",
     "forgets": "On windows of long ago the challenger is clearly worse ({challenger:.4g} against {champion:.4g}): should"
     " they come back, it has forgotten them.",
     "awaiting_approval": "Version {version} passed; the policy leaves the promotion to you.",
-    "trained_on": "Trained on {rows} labelled rows ({scope}).",
+    "trained_on": "Trained on {rows:,} labelled rows ({scope}).",
     # backtests
     "backtest_short": "Only {windows} windows could be scored; {needed} are needed before policies can be told apart.",
     "backtest_change": "{policy} is significantly better than your policy: with retrains at {price:g} of a window's loss"
@@ -150,6 +155,9 @@ SENTENCES: dict[str, str] = {
     "backtest_keep": "No other policy is shown to be better than yours. The nearest is {policy}: with retrains at"
     " {price:g} of a window's loss each, it would have saved {gain:+.1%} of a window's loss in every window (90 % interval"
     " {low:+.1%} to {high:+.1%}).",
+    "backtest_keep_dearer": "No other policy is shown to be better than yours. The nearest is {policy}: with retrains at"
+    " {price:g} of a window's loss each, it would have cost {gain:.1%} of a window's loss more in every window (90 %"
+    " interval {low:+.1%} to {high:+.1%}).",
     "backtest_unknown": "{windows} windows cannot tell yet. {policy} looks better than your policy: with retrains at"
     " {price:g} of a window's loss each, it would have saved {gain:+.1%} of a window's loss in every window, but with so"
     " few windows that means {low:+.1%} to {high:+.1%}. Your policy stays until there is more history.",
@@ -190,10 +198,21 @@ def sentence(reason: Reason, language: str = "en") -> str:
     'The champion is 3 windows old; a new one is due after 8.'
     """
     try:
-        return say(SENTENCES[reason.code], language, **_spoken(reason.params, language))
+        return _one(say(SENTENCES[reason.code], language, **_spoken(reason.params, language)), language)
     except (KeyError, ValueError, TypeError):
         listed = ", ".join(f"{name} {value}" for name, value in reason.params.items())
         return f"{reason.code.replace('_', ' ')}{': ' if listed else ''}{listed}"
+
+
+def _one(text: str, language: str) -> str:
+    """The same text, with one of a thing in the singular.
+
+    >>> _one("It is settled over 1 labelled windows, not 21 windows.", "en")
+    'It is settled over 1 labelled window, not 21 windows.'
+    >>> _one("sur 1 fenêtres étiquetées, 1 lignes, 11 fenêtres", "fr")
+    'sur 1 fenêtre étiquetée, 1 ligne, 11 fenêtres'
+    """
+    return _SINGULAR[language].sub(lambda found: re.sub(r"s\b", "", found[0]), text)
 
 
 def _spoken(params: Mapping[str, Any], language: str) -> dict[str, Any]:

@@ -372,6 +372,8 @@ def _tell_of_failure(
     params = {"job": job.name, "label": job.label, "tries": tries, "message": message, "run": run.id}
     severity = Severity.WARNING if isinstance(failure, HOPELESS) else Severity.CRITICAL
     reason = Reason("job_failed", params)
+    if incidents.told_since(con, "training_failed", run.project, run.started_at or run.requested_at):
+        return  # the loop has told it, with what went wrong
     again = runs.last_outcome(con, run.job, run.project, before=run.id) is Outcome.FAILED
     if run.requested_by == SYSTEM.name and again and incidents.seen_again(con, reason, run.project, now):
         return

@@ -109,7 +109,7 @@ def under_way(user: User, now: datetime) -> None:
             waits = run.outcome is Outcome.QUEUED
             badge = f":gray-badge[{ui._('waiting')}]" if waits else f":blue-badge[{ui._('running')}]"
             again = ui._("attempt {attempt}", attempt=run.attempt) if run.attempt > 1 else ""
-            parts = [ui.md(part) for part in (run.project, again, run.progress) if part]
+            parts = [ui.md(part) for part in (run.project, again, ui.heard(run.progress)) if part]
             st.markdown(
                 f"{badge} **{ui._(labels.get(run.job, run.job))}** :small[{' · '.join(parts)}]", width="content"
             )

@@ -171,7 +171,7 @@ def _sign_in(authenticator: stauth.Authenticate) -> None:
     try:
         user = auth.check_password(ui.ctx(), name, password, ui.address(), datetime.now(UTC))
     except SignInRefused as error:
-        middle.error(str(error))
+        middle.error(ui.heard(str(error)))
         return
     st.session_state.update(username=auth.session_key(user), name=user.display, authentication_status=True, logout=None)
     _write_cookie(authenticator)

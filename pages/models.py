@@ -41,7 +41,7 @@ def under_way(user: User, project_id: str) -> None:
     for run in working:
         row = st.container(border=True, horizontal=True, vertical_alignment="center")
         since = run.started_at or run.requested_at
-        doing = run.progress or (ui._("at work") if run.started_at else ui._("waits for its turn"))
+        doing = ui.heard(run.progress) or (ui._("at work") if run.started_at else ui._("waits for its turn"))
         row.markdown(
             f":material/progress_activity: **{ui._(JOBS[run.job])}** · {ui.md(doing)} · :small["
             + ui._("{seconds} s so far; it goes on when you leave this page", seconds=int((now - since).total_seconds())) + "]",
@@ -55,7 +55,7 @@ def under_way(user: User, project_id: str) -> None:
     if len(last) and pd.notna(last["finished_at"].iloc[0]) and now - last["finished_at"].iloc[0] < FRESH:
         ended = last.iloc[0]
         good = ended["outcome"] == Outcome.OK
-        said = f"{ui._('Retrain')}, {ui.ago(ended['finished_at'])}: {ui.md(ended['message'])}"
+        said = f"{ui._('Retrain')}, {ui.ago(ended['finished_at'])}: {ui.md(ui.heard(ended['message']))}"
         (st.success if good else st.error)(said, icon=":material/check_circle:" if good else ":material/error:")
 
 

@@ -101,7 +101,7 @@ def tour(project: Project) -> None:
             st.markdown(f":{color}[:material/{icon}:] {text}")
         running = [run for run in runs.active(ui.ctx(), project.id) if run.progress]
         if current < len(steps):
-            st.caption(running[0].progress if running else _("waiting for the next rows"))
+            st.caption(ui.heard(running[0].progress) if running else _("waiting for the next rows"))
             return
         assert retrain
         st.success(" ".join(ui.sentence(reason) for reason in retrain.reasons), icon=":material/model_training:")
@@ -124,7 +124,7 @@ def verdict_of(project: Project) -> None:
         return
     entry = newest[0]
     color, icon, word = ui.LOOK[entry.action]
-    doing = _("Now: {what}", what=running[0].progress) if running and running[0].progress else None
+    doing = _("Now: {what}", what=ui.heard(running[0].progress)) if running and running[0].progress else None
     first, *others = (ui.sentence(reason) for reason in entry.reasons)
     ui.verdict(color, icon, _(word), first, foot=" ".join([*others, *([doing] if doing else [])]) or None)
 

@@ -1,5 +1,6 @@
 """Page furniture: who is here, which project, and the parts every page is made of. Native containers only."""
 
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -55,6 +56,37 @@ def set_language(language: str) -> None:
 def _(text: str, **params: Any) -> str:
     """The sentence in the session's language, with its parameters filled in."""
     return words.say(text, language(), **params)
+
+
+# What verbs and runs say most often; `heard` finds their translations.
+SAID = (
+    mark("A reason is missing: say in a few words why, it is kept in the ledger"),
+    mark("Wrong name or password"),
+    mark("training a challenger"),
+    mark("measuring the champion against a fresh model"),
+    mark("judging window {a} of {b}"),
+    mark("{a} rows read"),
+    mark("{a} rows stored, {b} with their label, {c} answered"),
+    mark("{a} labels recorded, {b} known already, {c} in conflict, {d} waiting for their row"),
+    mark("reading the history"),
+    mark("gathering the figures"),
+    mark("taking the pictures"),
+    mark("Copying the database"),
+    mark("Packing"),
+    mark("There is no feature to judge."),
+    mark("{a} rows; at least {b} are needed on both sides to judge anything."),
+)
+_NUMBERS = re.compile(r"\d[\d,]*")
+
+
+def heard(text: str) -> str:
+    """A sentence of a verb or a run in the session's language, where it is one of `SAID`; its numbers are kept."""
+    names = iter("abcdefgh")
+    numbers = dict(zip("abcdefgh", _NUMBERS.findall(text), strict=False))
+    shape = _NUMBERS.sub(lambda found: f"{{{next(names, '')}}}", text)
+    if language() == "en" or shape not in SAID:
+        return text
+    return _(shape, **{name: words.number(int(found.replace(",", "")), language()) for name, found in numbers.items()})
 
 
 def score_label(metric: str) -> str:
@@ -220,11 +252,11 @@ def run_progress(run: int) -> None:
     """How a background run stands; it goes on when the page is left."""
     state = runs.get(ctx(), run)
     if state.outcome in (Outcome.QUEUED, Outcome.RUNNING):
-        st.info(f"{state.progress or _('Waiting to start')} …", icon=":material/progress_activity:")
+        st.info(f"{heard(state.progress) or _('Waiting to start')} …", icon=":material/progress_activity:")
     elif state.outcome is Outcome.OK:
-        st.success(state.message)
+        st.success(heard(state.message))
     else:
-        st.error(f"{_(state.outcome)}: {state.message}")
+        st.error(f"{_(state.outcome)}: {heard(state.message)}")
 
 
 def policy(project: Project) -> Policy:
@@ -269,7 +301,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except ContinualError as error:
-        st.error(str(error))
+        st.error(heard(str(error)))
 
 
 def when(at: datetime) -> str:

@@ -52,3 +52,21 @@ def test_words_among_the_parameters_of_a_reason_are_told_in_the_readers_language
     )
     assert "administrateur" in role
     assert "lecteur" in role
+
+
+def test_what_is_counted_is_grouped_and_one_of_it_is_in_the_singular() -> None:
+    trained = Reason("trained_on", {"rows": 12_000, "scope": "all"})
+    assert reasons.sentence(trained).startswith("Trained on 12,000 labelled rows")
+    assert "12\u202f000 lignes" in reasons.sentence(trained, "fr")
+    better = Reason("shadow_better", {"version": 3, "advantage": 0.01, "windows": 1})
+    assert reasons.sentence(better).endswith("over 1 labelled window.")
+
+
+def test_what_verbs_and_runs_say_most_is_told_in_the_readers_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pages import ui
+
+    stored = "5,500 rows stored, 5,500 with their label, 0 answered"
+    monkeypatch.setattr(ui, "language", lambda: "fr")
+    assert ui.heard(stored) == "5\u202f500 lignes enregistrées, 5\u202f500 avec leur étiquette, 0 répondues"
+    assert ui.heard("judging window 3 of 11") == "jugement de la fenêtre 3 sur 11"
+    assert ui.heard("something else 7") == "something else 7"

@@ -13,7 +13,7 @@ from pages import ui
 def blocked(user: User, project: Project) -> None:
     """What blocks learning now, with the two ways out; nothing while the feed is whole."""
     if told := st.session_state.pop("feed_error", None):
-        st.error(told)
+        st.error(ui.heard(told))
     features = loop.blocking(ui.ctx(), project)
     if not features:
         return

@@ -113,7 +113,7 @@ def _body(user: User, project: Project, version: int, back: bool) -> None:
                         " prove better on the windows to come, it comes back."))  # fmt: skip
     st.text_input(ui._("Why (kept in the ledger)"), max_chars=200, key="succession_why")
     if told := st.session_state.pop("succession_error", None):
-        st.error(told)
+        st.error(ui.heard(told))
     st.button(
         ui._("Roll back to v{version}", version=version) if back else ui._("Promote v{version}", version=version),
         type="primary", key="succession_go", on_click=_go, args=(user, project, version, back),
@@ -145,7 +145,7 @@ def _go(user: User, project: Project, version: int, back: bool) -> None:
 def undo(user: User, project: Project) -> None:
     """The newest change of champion, if a person made it within the hour, with a button that takes it back."""
     if told := st.session_state.pop("succession_error", None):
-        st.error(told)
+        st.error(ui.heard(told))
     with ui.ctx().database.read() as con:
         reigns = models.reigns(con, project.id)
         entry = decisions.get(con, reigns[0].decision) if reigns else None

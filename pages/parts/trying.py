@@ -88,7 +88,7 @@ def tell_how_it_ended(project: Project) -> None:
         return
     state = runs.get(ui.ctx(), run)
     if state.project == project.id and state.outcome in (Outcome.FAILED, Outcome.INTERRUPTED):
-        st.error(state.message)
+        st.error(ui.heard(state.message))
     elif state.project == project.id and state.outcome is Outcome.SKIPPED:
         st.info(ui._("It was cancelled; nothing has changed."))
 
