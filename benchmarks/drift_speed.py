@@ -108,12 +108,12 @@ def main() -> None:
         return drift.check(drift.against(known, past), late)
 
     jobs: dict[str, tuple[Callable[[], object], int]] = {
-        "this check, from two frames": (of_frames, 5),
-        "this check, reference kept": (lambda: drift.check(known, drift.profile(known, now)), 5),
+        "this check, from two frames": (of_frames, 10),
+        "this check, reference kept": (lambda: drift.check(known, drift.profile(known, now)), 10),
         "verdict from two profiles": (lambda: drift.check(known, window), 20),
         "30 stored days against 30": (lambda: of_stored(30, 60), 10),
         f"half of {given.days} stored days against the rest": (lambda: of_stored(given.days // 2, given.days), 10),
-        "scipy KS + chi2 loop": (lambda: scipy_loop(before, now), 1),
+        "scipy KS + chi2 loop": (lambda: scipy_loop(before, now), 3),
         "NannyML default": (lambda: nannyml(before, now), 1),
         "Evidently default": (lambda: evidently(before, now), 1),
     }
