@@ -281,14 +281,19 @@ def cumulated(numbers: NDArray[np.int32], count: int) -> NDArray[np.int32]:
 
 def used_cells(swept: Sweep) -> tuple[Ints, Ints]:
     """The cells that hold finite values, ascending, and how many each holds."""
-    upto = swept.upto
-    bits = np.flatnonzero(np.concatenate((upto[:1] > 0, upto[1:] != upto[:-1])))
-    negative = int(np.searchsorted(bits, 0x8000))
-    bits = np.concatenate([bits[: negative - 1 if negative else None : -1], bits[:negative]])
-    found = np.where(bits >= 0x8000, 0xFFFF - bits, bits + 0x8000)
+    positive, above = _rises(swept.upto[:0x8000], 0)
+    negative, below = _rises(swept.upto[0x8000:], int(swept.upto[0x7FFF]))
+    found = np.concatenate([0x7FFF - negative[::-1], positive + 0x8000])
     inside = slice(*np.searchsorted(found, [LOWEST + 1, HIGHEST]))
-    bits = bits[inside]
-    return found[inside], (upto[bits] - np.where(bits > 0, upto[bits - 1], 0)).astype(np.int64)
+    return found[inside], np.concatenate([below[::-1], above])[inside].astype(np.int64)
+
+
+def _rises(upto: NDArray[np.int32], before: int) -> tuple[Ints, NDArray[np.int32]]:
+    """Where ascending numbers rise, and by how much; ``before`` comes before the first."""
+    start, end = int(np.searchsorted(upto, before, side="right")), int(np.searchsorted(upto, upto[-1])) + 1
+    steps = np.diff(upto[start:end], prepend=np.int32(before))  # elsewhere they stay
+    where = np.flatnonzero(steps > 0)
+    return where + start, steps[where]
 
 
 def bin_counts(feature: Feature, swept: Sweep) -> Ints:
