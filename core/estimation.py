@@ -280,7 +280,8 @@ PARTED = 2.58  # deviations by which one realised score parts from its guess: 1 
 PARTED_TWICE = 2.0  # and by which two in a row do, on average and to the same side: about 0.5 %
 CALM = 1.64  # within this a realised score agrees with its guess
 CALM_WINDOWS = 2  # agreeing in a row, to be valid again
-FEWEST_WINDOWS = 4  # reconciled, to be trusted
+FEWEST_WINDOWS = 6  # reconciled, to be trusted
+TRUST_LEVEL = 0.05
 
 
 def trust(past: Sequence[Reconciled]) -> Trust:
@@ -288,7 +289,7 @@ def trust(past: Sequence[Reconciled]) -> Trust:
 
     Not valid from the window whose realised score lies 2.6 deviations off the guess, or the second in a row 2 off to
     the same side, until two in a row agree. Trusted: valid, and over the last 12 windows the error was smaller than
-    that of the last labelled value by more than one standard error of the difference.
+    that of the last labelled value by more than chance explains (one-sided paired t, 5 % a look).
     """
     if not past:
         return Trust(None, False, None, None, None, 0)
@@ -298,7 +299,9 @@ def trust(past: Sequence[Reconciled]) -> Trust:
     rival = float(np.mean([one.rival_error for one in newest]))
     valid = is_valid([one.surprise for one in past])
     enough = len(newest) >= FEWEST_WINDOWS
-    ahead = enough and lead.mean() > lead.std(ddof=1) / math.sqrt(len(lead))
+    ahead = enough and lead.mean() > stats.t.ppf(1 - TRUST_LEVEL, len(lead) - 1) * lead.std(ddof=1) / math.sqrt(
+        len(lead)
+    )
     score = 1 - error / rival if rival > 0 else 0.0
     return Trust(valid, bool(valid and ahead), score, error, rival, len(past))
 
