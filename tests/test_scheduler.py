@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from core import alerting, runs
 from core.errors import Conflict, NotEnoughRows, StorageFailed, TrainingFailed
-from core.records import SYSTEM, Column, Kind, Outcome, Project, Role, Schema, Severity, Task, User
+from core.records import SYSTEM, Alert, Column, Kind, Outcome, Project, Reason, Role, Schema, Severity, Task, User
 from core.store import job_states, projects
 from core.store import runs as run_store
 from jobs import scheduler
@@ -223,6 +223,21 @@ def test_a_failing_job_is_retried_as_configured_and_then_told_of_once(ctx, now):
     assert (told.reason.code, told.severity) == ("job_failed", Severity.CRITICAL)
     assert told.reason.params["message"] == "the disk is full"
     assert told.reason.params["tries"] == "3 attempts"
+
+
+def test_a_failed_training_that_the_loop_has_told_is_not_told_again_as_a_failed_job(ctx, now):
+    clock = Clock(now)
+
+    def train(c, r):
+        with c.database.write() as con:
+            alerting.raise_alert(
+                con, Alert(r.now(), Severity.CRITICAL, Reason("training_failed", {"why": "no memory"}))
+            )
+        raise TrainingFailed("no memory")
+
+    inline(ctx, clock, hourly("a", train, retries=0)).tick(clock.at)
+    assert [row[2] for row in rows(ctx)] == ["failed"]
+    assert [alert.reason.code for alert in alerting.latest(ctx)] == ["training_failed"]
 
 
 def test_a_retry_waits_for_its_delay_and_ends_the_run_well(ctx, now):
