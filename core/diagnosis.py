@@ -11,10 +11,11 @@ no change. Assumed: the known windows are about alike, and rows within a window 
 * the mean of what the answers miss, and its slope on the answers: has the line of P(y | answer) moved. Both also with
   the answers corrected for the labels' new shares (Saerens, Latinne & Decaestecker, Neural Computation 2002)
 * the same line within each bin of each feature, less the common one: does it bend (as in Chow, Econometrica 1960)
+* the share of the labels' variance that lines fitted to the window itself explain: a concept moves it, noise takes it
 
 A cause explains some of these and must leave others where they were (Moreno-Torres et al., A unifying view on dataset
-shift in classification, Pattern Recognition 2012). What each explains counts for it and what it leaves unexplained
-against it (`_scores`); the weights were set on the bundled streams with injected changes (docs/diagnosis.md).
+shift in classification, Pattern Recognition 2012). What each sign says for and against each cause is the fit of a
+multinomial logistic regression to injected changes (`benchmarks/diagnosis_fit.py`; docs/diagnosis.md).
 
 Features are ranked by drift times importance. Importance is the share of the variance of the answers that the feature
 alone explains: the first-order sensitivity index from given data (Sobol 1993; Plischke, Borgonovo & Smith, EJOR 2013).
@@ -134,35 +135,32 @@ def told(found: Diagnosis) -> Reason:
 
 # ---- which cause -------------------------------------------------------------------------------
 UNLABELLED = 1.5  # e to the power of this: how many times the usual drift is a change
-Signs = dict[str, float]  # strength of each sign in units of what is usual
+Signs = dict[str, float]  # logarithms: of strengths in units of what is usual, and of what was lost
+OUTCOMES = (NONE, *CAUSES)
+WEIGHTS: dict[str, tuple[float, ...]] = {  # for and against each outcome, in their order
+    "always": (5.48, 1.36, -0.04, -4.25, -2.54),
+    "x": (-1.10, 1.06, 1.09, -0.87, -0.18),
+    "y": (-0.88, 0.27, 0.97, 0.55, -0.90),
+    "x_by_y": (0.73, 0.69, -1.06, -0.20, -0.16),
+    "level": (-0.02, -0.20, 0.50, -0.14, -0.13),
+    "slope": (0.16, -0.25, -0.02, 0.52, -0.40),
+    "corrected_slope": (-0.53, -0.41, -0.43, 0.63, 0.75),
+    "mean_bend": (-0.35, -0.20, 1.04, 0.56, -1.05),
+    "corrected_bend": (-0.18, -0.33, -0.46, 1.13, -0.16),
+    "corrected_mean_bend": (-0.08, 1.46, -0.74, -0.39, -0.25),
+    "lost_by_line": (-0.57, -1.35, -0.24, 3.12, -0.96),
+    "fallen_by_line": (-0.87, -0.54, 0.49, 0.16, 0.75),
+    "lost_by_lines": (-1.48, -1.28, -0.69, -0.87, 4.32),
+    "fallen_by_lines": (-0.14, -0.07, -0.64, -0.55, 1.40),
+}
 
 
 def _scores(signs: Signs) -> dict[str, float]:
-    """How well each cause explains the signs, on a logarithmic scale; whatever scores below ``none`` is not worth a word."""
-    x, y, x_by_y = (_log(signs[name]) for name in ("x", "y", "x_by_y"))
-    level, slope = _log(signs["level"]), _log(signs["corrected_slope"])
-    # noise bends the line a little where answers are bolder: what goes with the slope does not count
-    bend = _log(signs["corrected_bend"] / (1.0 + 0.25 * signs["corrected_slope"]))
-    by_labels = max(
-        _log(signs["slope"]) + _log(signs["mean_bend"]) - slope - _log(signs["corrected_mean_bend"]), 0.0
-    )  # what the labels' new shares explain of the line
-    explained = x - x_by_y  # of the inputs' move, by the labels' new shares; below 0 these make it worse
-    flatter = signs["flatter"] > FLATTER
+    """How well each cause explains the signs: logarithms of its odds, up to a constant that all share."""
     return {
-        NONE: 1.5,
-        "covariate": x + 0.5 * x_by_y + 0.5 * y - level - 0.5 * (slope + bend),
-        "label": y
-        + 0.25 * level
-        + 0.5 * by_labels
-        + (0.75 if explained > 0 else 1.0) * explained
-        - x_by_y
-        - 0.5 * (slope + bend),
-        "concept": slope + bend + 0.3 * (y + level) - 1.5,
-        "noise": (1.5 * slope if flatter else 0.0) - 0.5 * (y + level) - bend - 0.5 * x,
+        cause: WEIGHTS["always"][at] + sum(WEIGHTS[name][at] * value for name, value in signs.items())
+        for at, cause in enumerate(OUTCOMES)
     }
-
-
-FLATTER = 0.15  # by so much the slope of the truth on the answers has fallen: mixed-up labels go with answers less
 
 
 def _log(strength: float) -> float:
@@ -249,7 +247,7 @@ def _strengths(moments: _Moments, moved: NDArray[np.bool_]) -> tuple[float, Floa
 
 
 def _signs(parts: Sequence[NDArray[np.bool_]], seen: Sequence[Seen], moved: NDArray[np.bool_], schema: Schema) -> Signs:
-    """The strength of each sign that a cause may leave, and by how much the line has become flatter."""
+    """How strong each sign is that a cause may leave (`WEIGHTS`)."""
     truths = [one.truth for one in seen if one.truth is not None]
     answers = [one.said for one in seen if one.said is not None]
     groups, shares = _groups(truths, schema)
@@ -261,19 +259,64 @@ def _signs(parts: Sequence[NDArray[np.bool_]], seen: Sequence[Seen], moved: NDAr
         _line(part, truth, _corrected(said, truth, truths[:-1], schema), centre, scale)
         for part, truth, said, centre in zip(parts, truths, answers, _centres(answers), strict=True)
     ]
-    most, mean = _bends(plain, moved), _bends(corrected, moved)
-    return {
+    bends, told = (
+        _bends(corrected, moved),
+        np.array([_explained(*one, moved) for one in zip(parts, truths, answers, strict=True)]),
+    )
+    strengths = {
         "x": _strengths(_covariate(parts), moved)[0],
         "y": _unit([float(found.mean()) for found in _compared(labels)]),
         "x_by_y": _strengths(_given_labels(parts, groups, shares), moved)[0],
         "level": _unit([float(found.mean()) for found in _compared(_lines(plain, "level"))]),
         "slope": _unit([float(found.mean()) for found in _compared(_lines(plain, "slope"))]),
         "corrected_slope": _unit([float(found.mean()) for found in _compared(_lines(corrected, "slope"))]),
-        "mean_bend": most[1],
-        "corrected_bend": mean[0],
-        "corrected_mean_bend": mean[1],
-        "flatter": float(np.mean([line.slope for line in plain[:-1]]) - plain[-1].slope),
+        "mean_bend": _bends(plain, moved)[1],
+        "corrected_bend": bends[0],
+        "corrected_mean_bend": bends[1],
     }
+    return {
+        **{name: _log(strength) for name, strength in strengths.items()},
+        **_lost("by_line", told[:, 0]),
+        **_lost("by_lines", told[:, 1]),
+    }
+
+
+def _explained(part: NDArray[np.bool_], truth: Floats, said: Floats, moved: NDArray[np.bool_]) -> tuple[float, float]:
+    """The share of the labels' variance that lines on the answers explain, fitted to this very window: one line for all
+    rows, and one in each bin of the feature that does best (adjusted for how many are fitted; Theil 1961).
+
+    A world that has changed is told by other lines; labels mixed up at random are told by none.
+    """
+    inside = np.concatenate([np.ones((len(part), 1, part.shape[2])) / part.shape[2], part[:, moved]], axis=1)
+    inside[:, 0, 1:], inside[:, 0, 0] = 0.0, 1.0
+    y, x = truth - truth.mean(axis=0), said - said.mean(axis=0)
+    rows = np.maximum(inside.sum(axis=0), 1e-12)
+    sums = {
+        name: np.einsum("nfb,nc->fbc", inside, values)
+        for name, values in {"y": y, "x": x, "yy": y * y, "xy": x * y, "xx": x * x}.items()
+    }
+    each = rows[:, :, None]
+    spread = sums["xx"] - sums["x"] ** 2 / each
+    along = (sums["xy"] - sums["x"] * sums["y"] / each) ** 2 / np.maximum(spread, 1e-9)
+    left = (sums["yy"] - sums["y"] ** 2 / each - along).sum(axis=(1, 2))
+    fitted = np.minimum(np.round(rows), 2.0).sum(axis=1)
+    all_of_it = float((y**2).sum())
+    if all_of_it < 1e-9:
+        return 0.0, 0.0
+    shares = 1.0 - left / np.maximum(len(y) - fitted, 1.0) * (len(y) - 1) / all_of_it
+    return float(shares[0]), float(shares.max())
+
+
+def _lost(name: str, shares: Floats) -> Signs:
+    """How much less is explained than usual: the logarithm of the ratio, and of the fall in standard deviations plus 1."""
+    known, count = shares[:-1], len(shares) - 1
+    ratio = math.log((max(float(known.mean()), 0.0) + LITTLE) / (max(float(shares[-1]), 0.0) + LITTLE))
+    spread = (float(known.var()) * count + UNSURE**2 * PRIOR) / (count - 1 + PRIOR)
+    fall = (float(known.mean()) - float(shares[-1])) / math.sqrt(spread)
+    return {f"lost_{name}": min(max(ratio, -0.5), 2.0), f"fallen_{name}": math.log1p(max(fall, 0.0))}
+
+
+LITTLE, UNSURE = 0.02, 0.03  # shares of the labels' variance: next to nothing; what windows differ by beforehand
 
 
 def _groups(truths: Sequence[Floats], schema: Schema) -> tuple[list[Ints], Floats]:
@@ -363,13 +406,20 @@ def _bends(lines: Sequence[_Line], moved: NDArray[np.bool_]) -> tuple[float, flo
     rows = np.stack([line.rows for line in lines])
     judged = (rows.min(axis=0) >= FEWEST_IN_BIN)[:, :, None, None]
     usual = np.mean([line.noise for line in lines[:-1]], axis=0)
-    noise = usual[None] / np.maximum(rows, 1.0)[:, :, :, None, None]
+    own = np.stack([_pooled(line) for line in lines])  # noisier labels bend a line by chance
+    noise = np.maximum(usual[None], own) / np.maximum(rows, 1.0)[:, :, :, None, None]
     moments = _Moments(np.stack([line.bend for line in lines]), noise)
     counted = np.maximum(judged.sum(axis=1)[:, 0, 0] * moments.values.shape[3] * 2, 1)
     each = [(found * judged).sum(axis=(1, 2, 3)) / counted for found in _compared(moments)]
     if not moved.any():
         return 0.0, 0.0
     return _unit([float(one[moved].max()) for one in each]), _unit([float(one[moved].mean()) for one in each])
+
+
+def _pooled(line: _Line) -> Floats:
+    """The noise within the bins of each feature, the same for all of its bins (features, 1, columns, 2)."""
+    weight = line.rows[:, :, None, None]
+    return np.asarray((line.noise * weight).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True))
 
 
 # ---- which features, which slice -----------------------------------------------------------------
