@@ -8,11 +8,6 @@ from core.records import Reason
 from core.words import mark, say
 
 _PLACE = re.compile(r"\{[^}]*\}")
-_SINGULAR = {  # one, and the plural that follows it
-    "en": re.compile(r"(?<![\d.,])\b1 (?:labelled |new |further )?(?:windows|rows|labels|checks|retrains|minutes|hours)\b"),
-    "fr": re.compile(r"(?<![\d,\u202f])\b1 (?:fenêtres?|lignes?|étiquettes?|contrôles?|réentraînements?|minutes?|heures?)"
-                     r"(?: (?:étiquetées|nouvelles|vérifiées))?\b"),
-}  # fmt: skip
 # Parameters that are words themselves, and what the first two may be; the others are roles and names of jobs.
 _WORDS = frozenset({"metric", "scope", "given", "before", "after", "label"})
 TERMS = (mark("error"), mark("absolute error"), mark("all"), mark("sliding"), mark("since_change"), mark("best"))
@@ -198,21 +193,10 @@ def sentence(reason: Reason, language: str = "en") -> str:
     'The champion is 3 windows old; a new one is due after 8.'
     """
     try:
-        return _one(say(SENTENCES[reason.code], language, **_spoken(reason.params, language)), language)
+        return say(SENTENCES[reason.code], language, **_spoken(reason.params, language))
     except (KeyError, ValueError, TypeError):
         listed = ", ".join(f"{name} {value}" for name, value in reason.params.items())
         return f"{reason.code.replace('_', ' ')}{': ' if listed else ''}{listed}"
-
-
-def _one(text: str, language: str) -> str:
-    """The same text, with one of a thing in the singular.
-
-    >>> _one("It is settled over 1 labelled windows, not 21 windows.", "en")
-    'It is settled over 1 labelled window, not 21 windows.'
-    >>> _one("sur 1 fenêtres étiquetées, 1 lignes, 11 fenêtres", "fr")
-    'sur 1 fenêtre étiquetée, 1 ligne, 11 fenêtres'
-    """
-    return _SINGULAR[language].sub(lambda found: re.sub(r"s\b", "", found[0]), text)
 
 
 def _spoken(params: Mapping[str, Any], language: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A sentence is written where it is used, ``say("{rows} rows", language, rows=3)``
 ``core/locale/<language>.po`` (`make words` adds what is new). Sentences that stand in tables are marked with `mark`.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,12 @@ LANGUAGES = {"en": "English", "fr": "Français"}
 LOCALE = Path(__file__).parent / "locale"
 _FRENCH = str.maketrans({",": "\u202f", ".": ","})
 
+_SINGULAR = {  # one, and the plural that follows it
+    "en": re.compile(r"(?<![\d.,])\b1 (?:labelled |new |further )?(?:windows|rows|labels|checks|comparisons|retrains|minutes|hours)\b"),
+    "fr": re.compile(r"(?<![\d,\u202f])\b1 (?:fenêtres?|lignes?|étiquettes?|contrôles?|comparaisons?|réentraînements?|minutes?|heures?)"
+                     r"(?: (?:étiquetées|nouvelles|vérifiées))?\b"),
+}  # fmt: skip
+
 
 def mark(text: str) -> str:
     """The same text: it says that this sentence of a table is to be in the catalogues."""
@@ -31,7 +38,18 @@ def say(text: str, language: str = "en", **params: Any) -> str:
     '0,12 of 40 rows'
     """
     found = catalogue(language).get(text) or text
-    return _Localised(language).vformat(found, (), params) if params else found
+    return _one(_Localised(language).vformat(found, (), params), language) if params else found
+
+
+def _one(text: str, language: str) -> str:
+    """The same text, with one of a thing in the singular.
+
+    >>> _one("It is settled over 1 labelled windows, not 21 windows.", "en")
+    'It is settled over 1 labelled window, not 21 windows.'
+    >>> _one("sur 1 fenêtres étiquetées, 1 lignes, 11 fenêtres", "fr")
+    'sur 1 fenêtre étiquetée, 1 ligne, 11 fenêtres'
+    """
+    return _SINGULAR[language].sub(lambda found: re.sub(r"s\b", "", found[0]), text)
 
 
 @cache

@@ -303,7 +303,12 @@ def watch_sentence(project: Project, stamp: tuple[Any, ...]) -> None:
     with ui.ctx().database.read() as con:
         version = models.champion_number(con, project.id)
     seen = _watched(stamp, version, project) if version else None
+    if not version:
+        return
     if seen is None or seen.loss is None:
+        st.caption(
+            _("Version {version} has too few labelled rows after its first window to watch its loss.", version=version)
+        )
         return
     loss = (
         _("Version {version} since its first window: {loss:.3f} of its answers wrong ({low:.3f} to {high:.3f}), of "
