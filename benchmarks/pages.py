@@ -5,14 +5,16 @@ drift scores and realised scores for every window of 500 rows. It is grown from 
 
 1. CPU time of the page's script, by Streamlit's own test runner: the median of five reruns after the first, whole
    process (DuckDB's threads too). The floor is a page that only writes a title.
-2. Sessions on the running app, over its websocket, all rerunning at once as fast as they can, five rounds: time from
-   request to the script's end, and what a session adds to the memory of the process. No job runs meanwhile.
+2. Sessions on the running app, over its websocket: time from request to the script's end, and what a session adds to
+   the memory of the process. Once as people work, each asking again after 5 seconds on average (the bar), and once all
+   rerunning as fast as they can, which measures what the process can do. No job runs meanwhile.
 """
 
 import argparse
 import asyncio
 import logging
 import os
+import random
 import tempfile
 import time
 from collections.abc import Iterator
@@ -38,6 +40,7 @@ PAGES = (
 )  # fmt: skip
 BARS = {"overview": 100.0}  # ms; the others 150
 WINDOW, WARM_UP, LIVED = 500, 4, 24  # windows that really happen
+PAUSE = 5.0  # seconds between a session's reruns, on average
 COPIED = 8  # of them, the newest, make up each copy
 
 
@@ -136,8 +139,11 @@ def scripts(ctx: context.Context, folder: Path) -> None:
             print(f"{page:12} {first:10.0f} {median:8.0f} {told}", flush=True)
 
 
-async def session(url: str, page: str, rounds: int, times: list[float], ready: asyncio.Barrier) -> None:
-    """One browser session: its first run, then reruns together with the others."""
+async def session(
+    url: str, page: str, rounds: int, pause: float, seed: int, times: list[float], ready: asyncio.Barrier
+) -> None:
+    """One browser session: its first run, then reruns among the others', ``pause`` seconds apart on average."""
+    draw = random.Random(seed)
     import websockets
     from streamlit.proto.BackMsg_pb2 import BackMsg
     from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -158,15 +164,17 @@ async def session(url: str, page: str, rounds: int, times: list[float], ready: a
 
         await rerun()
         await ready.wait()
-        times += [await rerun() for _ in range(rounds)]
+        for _ in range(rounds):
+            await asyncio.sleep(draw.expovariate(1 / pause) if pause else 0)
+            times.append(await rerun())
         await ready.wait()
 
 
-async def together(url: str, count: int, rounds: int) -> list[float]:
+async def together(url: str, count: int, rounds: int, pause: float = 0.0) -> list[float]:
     times: list[float] = []
     ready = asyncio.Barrier(count)
     names = ["", "monitoring", "decisions", "models"]
-    await asyncio.gather(*(session(url, names[i % len(names)], rounds, times, ready) for i in range(count)))
+    await asyncio.gather(*(session(url, names[i % len(names)], rounds, pause, i, times, ready) for i in range(count)))
     return times
 
 
@@ -189,15 +197,19 @@ def load(data_dir: Path, sessions: int) -> None:
     app = server.start(data_dir, CONTINUAL_GUEST="viewer", CHECK_INTERVAL_SECONDS="3600")
     try:
         asyncio.run(together(app.url, 1, 1))  # what is loaded once
-        before, cpu_before = app.rss(), cpu_seconds(app.process.pid)
-        times = asyncio.run(together(app.url, sessions, 5))
-        used = (cpu_seconds(app.process.pid) - cpu_before) / len(times)
-        grown = (app.rss() - before) / sessions / 1e6
+        before = app.rss()
+        for pause, bar in ((PAUSE, " (bar 2 s)"), (0.0, "")):
+            cpu_before = cpu_seconds(app.process.pid)
+            times = asyncio.run(together(app.url, sessions, 8, pause))
+            used = (cpu_seconds(app.process.pid) - cpu_before) / (len(times) + sessions)
+            p50, p95 = np.quantile(times, [0.5, 0.95])
+            how = f"{pause:.0f} s between reruns" if pause else "as fast as they can"
+            print(
+                f"{sessions} sessions, {how}: median {p50:.2f} s, p95 {p95:.2f} s{bar}; {1000 * used:.0f} ms CPU a run"
+            )
+        print(f"{(app.rss() - before) / sessions / 1e6:.1f} MB a session")
     finally:
         app.stop()
-    p50, p95 = np.quantile(times, [0.5, 0.95])
-    print(f"{sessions} sessions at once: rerun median {p50:.2f} s, p95 {p95:.2f} s (bar 2 s)")
-    print(f"{1000 * used:.0f} ms of CPU a rerun, first runs among them; {grown:.1f} MB a session")
 
 
 def main() -> None:

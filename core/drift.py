@@ -113,6 +113,7 @@ def check(
     (by weight, when given as a mapping). ``features``: judge only these; without it all but ANSWERS.
     `detectable` is the share of the rows whose shift half of the features would have shown with 80 % power.
 
+    >>> from core.records import Kind
     >>> draw = np.random.default_rng(0)
     >>> schema = Schema((Column("x", Kind.NUMERIC),), "y", Task.REGRESSION)
     >>> before = reference(pd.DataFrame({"x": draw.normal(size=1000)}), schema)
