@@ -24,8 +24,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from core import reasons, replay, turn
-from core.errors import ContinualError, NotEnoughRows
+from core import commands, reasons, replay, turn
+from core.errors import NotEnoughRows
 from core.policy import PRESETS, Approval, Policy
 from core.policy_words import NAMES
 from core.records import Action, Reason, Schema, Task
@@ -216,7 +216,7 @@ def compare(
     Raises NotEnoughRows, InvalidInput.
     """
     windows = len(features) // current.window_rows
-    _playable(labels, schema, current, windows)
+    _playable(current, windows)
     rows = windows * current.window_rows
     features, labels = features.iloc[:rows], labels.iloc[:rows]
     usable = None if usable is None else usable[:rows]
@@ -233,8 +233,8 @@ def compare(
             features, labels, schema, policy, label_delay=label_delay, seed=seed, usable=usable, shared=shared,
             progress=played,
         )  # fmt: skip
-        trials.append(_trial(name, policy, found, schema))
-    scored = _scored(trials)
+        trials.append(_trial(name, policy, found))
+    kept = _scored_windows(trials)
     own = np.arange(rows) // current.window_rows
     late = None if usable is None else usable[usable != NEVER_USABLE] - own[usable != NEVER_USABLE]
     mine = replace(current, approval=Approval.AUTOMATIC)
@@ -243,17 +243,17 @@ def compare(
         schema.task is Task.REGRESSION,
         rows,
         current.window_rows,
-        first_window + current.warm_up_windows,
+        first_window + current.warm_up_windows + int(kept[0]),
         same_as(mine, policies) or "current",
-        scored,
+        tuple(_kept(trial, kept) for trial in trials),
         float(label_delay if late is None else np.median(late) if len(late) else 0.0),
         usable is not None,
         in_bulk,
     )
 
 
-def _playable(labels: "pd.Series[Any]", schema: Schema, policy: Policy, windows: int) -> None:
-    """Raise unless there is something to score after the warm-up, and something to learn in it."""
+def _playable(policy: Policy, windows: int) -> None:
+    """Raise unless there is something to score after the warm-up."""
     needed = policy.warm_up_windows + 1
     if windows < needed:
         raise NotEnoughRows(
@@ -261,17 +261,9 @@ def _playable(labels: "pd.Series[Any]", schema: Schema, policy: Policy, windows:
             f"{policy.warm_up_windows} of them to warm up. Bring more rows and labels, or make the window or the "
             "warm-up smaller"
         )
-    if schema.task.is_classification:
-        counts = labels.iloc[: policy.warm_up_windows * policy.window_rows].value_counts()
-        if int((counts >= turn.FEWEST_OF_A_CLASS).sum()) < 2:
-            seen = ", ".join(f"{count} of {name!r}" for name, count in counts.items()) or "none"
-            raise NotEnoughRows(
-                f"The labels of the warm-up are {seen}: a first model needs at least two answers with "
-                f"{turn.FEWEST_OF_A_CLASS} rows each. Make the warm-up longer"
-            )
 
 
-def _trial(name: str, policy: Policy, played: replay.Replay, schema: Schema) -> Trial:
+def _trial(name: str, policy: Policy, played: replay.Replay) -> Trial:
     began = next((step.turn for step in played.steps if step.action is Action.RETRAIN), policy.warm_up_windows)
     retrained = tuple(
         step.turn - policy.warm_up_windows
@@ -281,7 +273,7 @@ def _trial(name: str, policy: Policy, played: replay.Replay, schema: Schema) -> 
     return Trial(
         name,
         policy,
-        tuple(_window_losses(played, schema)),
+        played.losses,
         retrained,
         played.count(Action.PROMOTE),
         played.count(Action.ROLL_BACK),
@@ -289,32 +281,20 @@ def _trial(name: str, policy: Policy, played: replay.Replay, schema: Schema) -> 
     )
 
 
-def _window_losses(played: replay.Replay, schema: Schema) -> list[float]:
-    """Mean loss of each scored window over its rows that have both an answer and a label; NaN where none has."""
-    labels = pd.Series(played.labels).where(~pd.isna(played.answers.labels))
-    found = []
-    for first in range(0, len(labels), played.window_rows):
-        rows = slice(first, first + played.window_rows)
-        losses = turn.row_losses(turn.Answers(played.answers.labels[rows]), labels.iloc[rows], schema)
-        found.append(float(losses.mean()) if len(losses) else float("nan"))
-    return found
-
-
-def _scored(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """The trials over the windows that all of them answered and that have labels.
-
-    Retrains in windows that are left out count for the window before them: they have been paid for.
-    """
+def _scored_windows(trials: Sequence[Trial]) -> NDArray[np.int64]:
+    """The windows that all trials answered and that have labels, counted from 0 after the warm-up."""
     kept = np.flatnonzero(np.isfinite([trial.losses for trial in trials]).all(axis=0))
     if not len(kept):
         raise NotEnoughRows("No window after the warm-up has both answers and labels. Record labels on Data")
-    return tuple(
-        replace(
-            trial,
-            losses=tuple(trial.losses[at] for at in kept),
-            retrained=tuple(max(int(np.searchsorted(kept, at, side="right")) - 1, 0) for at in trial.retrained),
-        )
-        for trial in trials
+    return kept
+
+
+def _kept(trial: Trial, kept: NDArray[np.int64]) -> Trial:
+    """The trial over these windows. Retrains in others count for the window before them: they have been paid for."""
+    return replace(
+        trial,
+        losses=tuple(trial.losses[at] for at in kept),
+        retrained=tuple(max(int(np.searchsorted(kept, at, side="right")) - 1, 0) for at in trial.retrained),
     )
 
 
@@ -503,7 +483,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     replay.add_arguments(parser)
     given = parser.parse_args(arguments)
-    try:
+
+    def work() -> tuple[str, int]:
         policy = replay.policy_of(given)
         features, labels, schema = replay.read(given.file, given.target, given.order)
         windows = len(features) // policy.window_rows
@@ -513,13 +494,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             features.iloc[rows], labels.iloc[rows], schema, policy, label_delay=given.label_delay, first_window=first,
             seed=given.seed,
         )  # fmt: skip
-    except ContinualError as error:
-        sys.stdout.write(json.dumps({"error": str(error)}) + "\n" if given.json else "")
-        sys.stderr.write("" if given.json else f"{error}\n")
-        return 2
-    sys.stdout.write((json.dumps(as_json(test)) if given.json else in_words(test)) + "\n")
-    advice = advise(test)
-    return 2 if advice.name is None else int(advice.change)
+        advice = advise(test)
+        code = commands.CANNOT if advice.name is None else int(advice.change)
+        return json.dumps(as_json(test)) if given.json else in_words(test), code
+
+    return commands.end(work, as_json=given.json)
 
 
 if __name__ == "__main__":

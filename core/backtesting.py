@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core import auth, backtest, policy_words, projects, runs, training
+from core import auth, backtest, policy_words, projects, reasons, replay, runs, training, turn
 from core.backtest import Advice, Backtest, Recorded, Standing
 from core.context import Context
 from core.errors import InvalidInput, NotEnoughRows, NotFound
@@ -19,7 +19,7 @@ from core.store.codec import load
 from core.store.runs import RunRow
 
 JOB = "backtest"
-LONGEST_DELAY = 1000  # windows
+LONGEST_DELAY = replay.LONGEST_DELAY
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,12 @@ def request(ctx: Context, user: User, project: Project, *, label_delay: int | No
     auth.require(ctx, user, Role.OPERATOR)
     if label_delay is not None and not 0 <= label_delay <= LONGEST_DELAY:
         raise InvalidInput(f"The label delay is {label_delay} windows; it must be 0 to {LONGEST_DELAY}")
-    span(ctx, project, projects.policy(ctx, project.id)[1])
+    _, policy = projects.policy(ctx, project.id)
+    first, last = span(ctx, project, policy)
+    with ctx.database.read() as con:
+        known = labels.span(con, project.id, first * policy.window_rows, last * policy.window_rows)
+    if lacking := turn.lacking(known, project.schema):
+        raise NotEnoughRows(f"{reasons.sentence(lacking)} Record labels on Data")
     if (waiting := under_way(ctx, project)) is not None:
         return waiting.id
     return runs.request(ctx, user, JOB, project.id, {"label_delay": label_delay}, now=now)

@@ -191,14 +191,17 @@ def _wait(bench: Bench) -> str:
 
 
 def _owed(bench: Bench) -> Entry | None:
-    """The newest retrain that was decided and neither carried out nor given up: a crash or a failure came between."""
+    """The newest retrain that was decided and neither carried out nor given up: a crash or a failure came between.
+
+    One that waited for labels (`Action.WAIT`) is not owed: it is decided anew.
+    """
     with bench.ctx.database.read() as con:
         acts = (Action.RETRAIN, Action.PROMOTE, Action.HOLD, Action.ROLL_BACK, Action.ALERT, Action.NOTHING)
         newest = decisions.latest(con, bench.project.id, actions=acts, limit=1)
         if not newest or newest[0].action is not Action.RETRAIN or newest[0].id is None:
             return None
-        failures = decisions.following(con, newest[0].id)
-    return newest[0] if len(failures) <= bench.ctx.settings.task_retries else None
+        came = [entry.action for entry in decisions.following(con, newest[0].id)]
+    return newest[0] if Action.WAIT not in came and len(came) <= bench.ctx.settings.task_retries else None
 
 
 def _measure(bench: Bench) -> None:

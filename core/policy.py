@@ -243,7 +243,8 @@ class Evidence(_Stored):
 
     ``judged`` are the windows that have become mature since the last turn, oldest first; ``pending`` those seen that
     are not yet. ``faults`` are what is wrong with the feed of the newest; it is ``blocked`` then.
-    ``diagnoses`` are what kind of change there is in windows whose labels have come, and in the newest. ``logic``
+    ``diagnoses`` are what kind of change there is in windows whose labels have come, and in the newest. ``lacking``
+    is why the labels of the warm-up make no first model yet, where they do not. ``logic``
     is the `LOGIC` of the release that saw and judged it; 0 where it did not say.
     """
 
@@ -257,6 +258,7 @@ class Evidence(_Stored):
     drift_note: str = ""
     faults: tuple[Fault, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
+    lacking: Reason | None = None
     blocked: bool = False
     logic: int = 0
 
@@ -379,13 +381,15 @@ def votes(policy: Policy, evidence: Evidence, memory: Memory) -> tuple[Memory, t
 
 
 def _first_model(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | None:
-    """Without a champion: wait for the warm-up, then train."""
+    """Without a champion: wait for the warm-up, and for labels that make a model; then train."""
     if memory.champion:
         return None
     seen, needed = len(memory.labelled), policy.warm_up_windows
     flip = Reason("flip_labels", {"seen": seen, "needed": needed if seen < needed else needed - 1})
     if seen < needed:
         return Decision(Action.WAIT, (Reason("warming_up", {"seen": seen, "needed": needed}),), flip), memory
+    if evidence.lacking:
+        return Decision(Action.WAIT, (evidence.lacking,)), memory
     reasons = (Reason("first_model", {"windows": seen}),)
     return Decision(Action.RETRAIN, reasons, flip), replace(memory, owed=reasons)
 

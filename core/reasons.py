@@ -17,6 +17,9 @@ SENTENCES: dict[str, str] = {
     "warming_up": "{seen} of {needed} windows have their labels; the first model is trained when all have.",
     "no_labels_yet": "No window has enough labels to be judged yet.",
     "window_filling": "{seen:,} of {needed:,} rows of the next window have come in; it is judged when it is full.",
+    "too_few_labels": "{rows:,} labelled rows are too few to train on; {needed} are needed.",
+    "one_answer": "The labels to train on are {seen}: a model needs two answers with {needed} rows each. It is trained when"
+    " they have come.",
     # why a model is trained
     "first_model": "{windows} labelled windows are there: enough for a first model.",
     "performance_fell": "The {metric} in window {window} was {seen:.4g}, above the {limit:.4g} that chance explains"

@@ -21,12 +21,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from core import drift, estimators, reading, reasons, turn
+from core import commands, drift, estimators, reading, reasons, turn
 from core import schema as schemas
-from core.errors import ContinualError, InvalidInput, NotEnoughRows
+from core.errors import InvalidInput, NotEnoughRows
 from core.policy import PRESETS, Decision, Evidence, Memory, Policy, decide
 from core.records import Action, Comparison, Reason, Schema, Task
 from core.turn import Answers, Span
+
+LONGEST_DELAY = 1000  # windows
+MOST_SEED = 2**32 - 1
 
 Key = tuple[Any, ...]
 Shared = dict[Key, Any]
@@ -166,7 +169,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a policy would have done with a history. ``losses`` is the served loss of each scored window."""
+    """What a policy would have done with a history.
+
+    ``losses`` is the mean served loss of each window after the warm-up over its rows that have both an answer and a
+    label; NaN where none has.
+    """
 
     rows: int
     first_scored: int
@@ -202,7 +209,8 @@ def replay(
     are left out. ``usable``, where it is known, is the turn at whose end each row's label was there, in place of the
     delay. Replays of the same rows, labels and schema may hand on one dict as ``shared``: what one has fitted, the
     next need not fit again (``fit_seconds`` counts it all the same). ``progress`` is told how many windows have been
-    played; what it raises ends the replay. Raises NotEnoughRows when nothing is left after the warm-up, InvalidInput.
+    played; what it raises ends the replay. Raises NotEnoughRows when nothing is left after the warm-up, or nothing of it
+    could be scored, InvalidInput.
     """
     windows = len(features) // policy.window_rows
     if windows <= policy.warm_up_windows:
@@ -210,12 +218,33 @@ def replay(
             f"{len(features):,} rows are {windows} windows of {policy.window_rows:,}; the warm-up alone takes "
             f"{policy.warm_up_windows}. Bring more rows, or make the window or the warm-up smaller"
         )
-    if label_delay < 0:
-        raise InvalidInput(f"The label delay is {label_delay} windows; it must be 0 or more")
+    if not 0 <= label_delay <= LONGEST_DELAY:
+        raise InvalidInput(f"The label delay is {label_delay} windows; it must be 0 to {LONGEST_DELAY:,}")
+    if not 0 <= seed <= MOST_SEED:
+        raise InvalidInput(f"The seed is {seed}; it must be 0 to {MOST_SEED:,}")
     number = np.arange(len(features)) // policy.window_rows
     arrives = number + label_delay if usable is None else np.maximum(number, usable)
     arrives = np.where(number < policy.warm_up_windows, policy.warm_up_windows - 1, arrives)
-    return _play(History(features, labels, schema, arrives, shared), labels, policy, windows, seed, progress)
+    played = _play(History(features, labels, schema, arrives, shared), labels, policy, windows, seed, progress)
+    if not _answered(played).any():
+        raise NotEnoughRows(_why_nothing(played, policy, labels))
+    return played
+
+
+def _why_nothing(played: Replay, policy: Policy, labels: "pd.Series[Any]") -> str:
+    """Why no row after the warm-up has both an answer and a label, and the way out."""
+    if not pd.isna(played.answers.labels).all():
+        return "No row that was answered has its label. Bring labels of the rows after the warm-up"
+    if (first := next((step.turn for step in played.steps if step.action is Action.PROMOTE), None)) is not None:
+        return f"The first model came after window {first}, the last one: nothing is left to score. Bring more rows"
+    last = played.steps[-1]
+    told = " ".join(["No model was ever trained.", *(reasons.sentence(reason) for reason in last.reasons)])
+    if last.reasons[0].code != "warming_up":
+        return f"{told} Bring more rows and labels"
+    return (
+        f"{told} A window counts once it has {policy.mature_share:.0%} of its labels (mature_share of the policy), and "
+        f"{labels.notna().mean():.0%} of these rows have one. Bring more labels, or give a policy with a lower mature_share"
+    )
 
 
 def _play(
@@ -234,11 +263,8 @@ def _play(
         world.now = number
         more, memory = play_turn(world, policy, memory, number, seed=seed)
         steps += more
-    scored = range(policy.warm_up_windows, windows)
-    losses = [
-        turn.row_losses(world.answers(*turn.span(policy, at)), labels.iloc[slice(*turn.span(policy, at))], world.schema)
-        for at in scored
-    ]
+    scored = [turn.span(policy, number) for number in range(policy.warm_up_windows, windows)]
+    losses = [_loss(world.answers(*span), labels.iloc[slice(*span)], world.schema) for span in scored]
     first, last = policy.warm_up_windows * policy.window_rows, windows * policy.window_rows
     return Replay(
         len(labels),
@@ -246,11 +272,17 @@ def _play(
         policy.window_rows,
         world.answers(first, last),
         labels.iloc[first:last].to_numpy(),
-        tuple(float(loss.mean()) if len(loss) else float("nan") for loss in losses),
+        tuple(losses),
         tuple(steps),
         world.fit_seconds,
         time.perf_counter() - began,
     )
+
+
+def _loss(answers: Answers, labels: "pd.Series[Any]", schema: Schema) -> float:
+    """The mean loss of the rows that have both an answer and a label; NaN where none has."""
+    losses = turn.row_losses(answers, labels.where(~pd.isna(answers.labels)), schema)
+    return float(losses.mean()) if len(losses) else float("nan")
 
 
 def play_turn(
@@ -285,7 +317,8 @@ def _step(number: int, decision: Decision, evidence: Evidence, memory: Memory) -
 def scores(played: Replay, schema: Schema) -> dict[str, float | None]:
     """accuracy, kappa and auc, or mae and rmse, of what was answered before its label was usable.
 
-    ``auc`` is the mean over the windows that hold all classes (one against the rest, where they are more than two).
+    ``auc`` is the mean over the windows that hold all classes (one against the rest, where they are more than two);
+    None without any. ``kappa`` is None where labels and answers are all of one class.
     """
     known = _answered(played)
     truth, said = played.labels[known], played.answers.labels[known]
@@ -293,9 +326,10 @@ def scores(played: Replay, schema: Schema) -> dict[str, float | None]:
         off = truth.astype(np.float64) - said.astype(np.float64)
         return {"mae": float(np.abs(off).mean()), "rmse": float(np.sqrt((off**2).mean()))}
     truth, said = truth.astype(str), said.astype(str)
+    differ = len(np.unique([*truth, *said])) > 1  # else chance alone agrees on every row
     return {
         "accuracy": float((truth == said).mean()),
-        "kappa": float(metrics.cohen_kappa_score(truth, said, labels=list(schema.classes))),
+        "kappa": float(metrics.cohen_kappa_score(truth, said, labels=list(schema.classes))) if differ else None,
         "auc": _auc(played, known, schema),
     }
 
@@ -355,24 +389,35 @@ def read(path: str, target: str, order: str | None) -> tuple[pd.DataFrame, "pd.S
     """Features, labels and schema of a CSV or Parquet file, in the order of arrival. Raises ContinualError."""
     if not Path(path).is_file():
         raise InvalidInput(f"There is no file {path!r}. Give the path of a CSV or Parquet file")
-    frame = pd.concat(reading.frames(path, Path(path).name, max_bytes=1 << 50), ignore_index=True)
+    try:
+        frame = pd.concat(reading.frames(path, Path(path).name, max_bytes=1 << 50), ignore_index=True)
+    except OSError as error:
+        raise InvalidInput(f"{path!r} cannot be read ({error.strerror})") from None
     if order is not None:
-        if order not in frame:
-            raise InvalidInput(
-                f"{Path(path).name} has no column {order!r} to order by. It has: {', '.join(map(str, frame))}"
-            )
-        frame = frame.sort_values(order, kind="stable", ignore_index=True).drop(columns=order)
+        frame = _ordered(frame, order, target, Path(path).name)
     schema = schemas.infer(frame, target=target).schema
     conformed = schemas.conform(frame, schema, with_target="required")
     assert conformed.labels is not None
     return conformed.features, conformed.labels, schema
 
 
+def _ordered(frame: pd.DataFrame, order: str, target: str, name: str) -> pd.DataFrame:
+    """The rows by the numbers or times in a column, which is left out; ties stay as they stand. Raises InvalidInput."""
+    if order == target:
+        raise InvalidInput(f"{order!r} is the answer: it cannot be the order too. Choose another column to order by")
+    if order not in frame:
+        raise InvalidInput(f"{name} has no column {order!r} to order by. It has: {', '.join(map(str, frame))}")
+    places = schemas.places(frame[order]).argsort(kind="stable")
+    return frame.iloc[places].reset_index(drop=True).drop(columns=order)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A history, the policy to judge it by, and how its labels came."""
     parser.add_argument("file", help="CSV or Parquet file with features and labels")
     parser.add_argument("--target", required=True, help="column with the labels")
-    parser.add_argument("--order", help="column to order the rows by (default: as they stand in the file)")
+    parser.add_argument(
+        "--order", help="column of numbers or times to order the rows by (default: as they stand in the file)"
+    )
     parser.add_argument("--policy", choices=list(PRESETS), default="balanced")
     parser.add_argument("--policy-file", help="a policy as JSON, instead of a preset")
     parser.add_argument("--estimator", choices=["auto", *estimators.ESTIMATORS], help="default: as the policy says")
@@ -390,6 +435,8 @@ def policy_of(given: argparse.Namespace) -> Policy:
             chosen = Policy.from_json(Path(given.policy_file).read_text(encoding="utf-8"))
         except OSError as error:
             raise InvalidInput(f"{given.policy_file!r} cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise InvalidInput(f"{given.policy_file!r} is no text. Give a policy as JSON, in UTF-8") from None
     else:
         chosen = PRESETS[given.policy]
     said = {"estimator": given.estimator, "window_rows": given.window, "warm_up_windows": given.warm_up}
@@ -403,16 +450,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add_arguments(parser)
     given = parser.parse_args(arguments)
-    try:
+
+    def work() -> tuple[str, int]:
         policy = policy_of(given)
         features, labels, schema = read(given.file, given.target, given.order)
         played = replay(features, labels, schema, policy, label_delay=given.label_delay, seed=given.seed)
-    except ContinualError as error:
-        sys.stdout.write(json.dumps({"error": str(error)}) + "\n" if given.json else "")
-        sys.stderr.write("" if given.json else f"{error}\n")
-        return 2
-    sys.stdout.write((json.dumps(as_json(played, schema)) if given.json else in_words(played, schema)) + "\n")
-    return 0
+        return json.dumps(as_json(played, schema)) if given.json else in_words(played, schema), 0
+
+    return commands.end(work, as_json=given.json)
 
 
 def in_words(played: Replay, schema: Schema) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from core.errors import InvalidInput, InvalidRows
 from core.records import Column, Kind, Schema, Task
@@ -293,6 +294,40 @@ def label_text(values: "pd.Series[Any]", schema: Schema) -> "pd.Series[Any]":
     if not schema.task.is_classification:
         found = pd.Series([None if value != value else repr(value) for value in found.tolist()], dtype=object)
     return found.set_axis(values.index)
+
+
+def places(values: "pd.Series[Any]") -> NDArray[Any]:
+    """Numbers, or times in UTC, that say in which order the rows came; texts are read as one or the other.
+
+    Raises InvalidRows for a column with an empty value, or one that is neither all numbers nor all times.
+
+    >>> places(pd.Series(["9", "10", "8.5"])).argsort().tolist()
+    [2, 0, 1]
+    """
+    faults: list[str] = []
+    found = _guarded(_places, values, str(values.name), faults)
+    if found is None:
+        raise InvalidRows(f"The rows cannot be ordered: {faults[0]}. Mend it, or sort the file and order by no column")
+    return found.to_numpy()
+
+
+def _places(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
+        found = values
+    else:
+        texts = _texts(values)
+        found, no_number = _numbers(texts)
+        if no_number.any():
+            found = _times(texts)
+            no_time = texts.notna() & found.isna()
+            if no_time.any():
+                both = no_number & no_time
+                raise _Fault(
+                    f"holds neither numbers only nor times only ({ISO_HINT})", both if both.any() else no_number
+                )
+    if (bad := found.isna()).any():
+        raise _Fault("is empty, and such a row has no place", bad)
+    return found
 
 
 def id_text(value: object) -> str:

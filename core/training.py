@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 from core import worker
 from core.backtest import Recorded
 from core.context import Context
-from core.errors import NotEnoughRows, TrainingFailed
+from core.errors import TrainingFailed
 from core.policy import Policy
 from core.records import Estimate, ModelVersion, Project
 from core.store.codec import dump
 
 ROOT = Path(__file__).parent.parent
-FEWEST_ROWS = 50
-FEWEST_OF_A_CLASS = 5
 BACKTEST_SECONDS = 3600.0
 MOST_MEMORY = 8 << 30
 
@@ -48,9 +46,9 @@ def fit(
 ) -> tuple[ModelVersion, bytes]:
     """A new version fitted on these labelled rows (positions in ``[first, last)``), and the drift reference of them.
 
-    Its files lie in the data directory; the caller registers it. Raises NotEnoughRows, TrainingFailed.
+    Its files lie in the data directory; the caller registers it, and has made sure
+    that the labels make a model (`core.turn.challenge`). Raises TrainingFailed.
     """
-    _enough(labels, project)
     home = Path("models") / project.id / f"v{version}"
     with _scratch(ctx, f"{project.id}-v{version}") as scratch:
         _numbered(features).assign(label=labels.to_numpy()).to_parquet(scratch / worker.ROWS, index=False)
@@ -133,20 +131,6 @@ def _scratch(ctx: Context, name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _enough(labels: "pd.Series[Any]", project: Project) -> None:
-    if len(labels) < FEWEST_ROWS:
-        raise NotEnoughRows(f"{len(labels)} labelled rows to train on; {FEWEST_ROWS} are needed. Record labels on Data")
-    if not project.schema.task.is_classification:
-        return
-    counts = labels.value_counts()
-    if (counts >= FEWEST_OF_A_CLASS).sum() < 2:
-        seen = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
-        raise NotEnoughRows(
-            f"The labelled rows are {seen}: a model needs at least two answers with {FEWEST_OF_A_CLASS} rows each. "
-            "Record labels of the other answers on Data"
-        )
 
 
 # Workers that wait for their next piece of work. Outside the module: hot reload makes a second copy of those.

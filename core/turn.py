@@ -88,7 +88,8 @@ class Observation:
 
 @dataclass(frozen=True)
 class Challenge:
-    """What came of a challenge: PROMOTE or HOLD with reasons. ``memory`` supposes that a promotion is carried out.
+    """What came of a challenge: PROMOTE or HOLD with reasons, or WAIT where the labels do not make a model yet. ``memory``
+    supposes that a promotion is carried out.
 
     ``version`` is the version to promote (or that awaits approval), ``versions`` all that were trained.
     """
@@ -120,11 +121,20 @@ def observe(world: World, policy: Policy, memory: Memory, turn: int, *, seed: in
             drift_note=check.note if check else "",
             faults=faults,
             diagnoses=_diagnoses(world, policy, memory, turn, tuple(judged)) if not faults else (),
+            lacking=_lacking_at_first(world, policy, memory, tuple(judged)),
             blocked=bool(faults),
             logic=LOGIC,
         ),
         check,
     )
+
+
+def _lacking_at_first(world: World, policy: Policy, memory: Memory, judged: Sequence[int]) -> Reason | None:
+    """Why no first model can be trained, once the warm-up has its labels; None where one can, or is there."""
+    windows = sorted({*memory.labelled, *judged} - set(memory.quarantined))
+    if memory.champion or len(windows) < policy.warm_up_windows:
+        return None
+    return _Bench(world, policy, replace(memory, labelled=tuple(windows))).lacking()
 
 
 def _judge(world: World, policy: Policy, memory: Memory, window: int, seed: int) -> Judged | None:
@@ -163,7 +173,7 @@ def _yardstick(
     """Row losses, on a window, of a light model trained on the newest labelled windows before it; None without any."""
     before = [known for known in labelled if known < window]
     spans = training_spans(policy, before, Scope.SLIDING)
-    if not spans or not _trainable(world, spans):
+    if not spans or _lacking(world, spans):
         return None
     estimator = estimators.resolve(policy.estimator)
     said = world.yardstick(spans, *span(policy, window), estimator=estimator, seed=seed)
@@ -263,8 +273,8 @@ class _Bench:
     world: World
     policy: Policy
     memory: Memory
-    turn: int
-    seed: int
+    turn: int = 0
+    seed: int = 0
     versions: list[int] = field(default_factory=list)
 
     @property
@@ -275,8 +285,24 @@ class _Bench:
     def held(self) -> int:
         return self.memory.labelled[-1]
 
+    @property
+    def scope(self) -> str:
+        """What a challenger is trained on, at first."""
+        return str(Scope.ALL if self.policy.scope is Scope.BEST else self.policy.scope)
+
+    @property
+    def compares(self) -> bool:
+        """Is the newest labelled window held out, to compare on?"""
+        return self.policy.gate != "none" and len(self.windows) >= 2
+
     def spans(self, windows: list[int], scope: str) -> list[Span]:
         return training_spans(self.policy, windows, scope, self.memory.changed)
+
+    def lacking(self, scope: str | None = None) -> Reason | None:
+        """Why not everything that a challenge fits on the rows of this scope can be fitted; None where it can."""
+        fitted_on = [self.windows, self.windows[:-1]] if self.compares else [self.windows]
+        found = (_lacking(self.world, self.spans(windows, scope or self.scope)) for windows in fitted_on)
+        return next((reason for reason in found if reason), None)
 
     def fit(self, windows: list[int], scope: str) -> int:
         estimator = estimators.resolve(self.policy.estimator)
@@ -302,13 +328,14 @@ def challenge(world: World, policy: Policy, memory: Memory, turn: int, *, seed: 
 
     The challenger that is compared has not seen that window; the version that takes over is then trained on it too.
     A challenger that needs more rows stays as it is, on trial (`policy.decide` settles it). Costs one retrain of the
-    budget, however many fits it takes.
+    budget, however many fits it takes. Nothing is fitted on too few labels, or on one answer alone: it waits.
     """
     bench = _Bench(world, policy, memory, turn, seed)
-    scope = str(Scope.ALL if policy.scope is Scope.BEST else policy.scope)
-    if policy.gate == "none" or len(bench.windows) < 2:
-        return _succeed(bench, scope, None, None, ())
-    scope, candidate = _candidate(bench, scope)
+    if lacking := bench.lacking():
+        return Challenge(Action.WAIT, None, (), None, (lacking,), _tried(bench, None))
+    if not bench.compares:
+        return _succeed(bench, bench.scope, None, None, ())
+    scope, candidate = _candidate(bench, bench.scope)
     comparison, reasons, passed = _examine(bench, candidate, scope)
     if passed:
         return _succeed(bench, scope, candidate, comparison, reasons)
@@ -368,17 +395,31 @@ def _rivals(bench: _Bench, scope: str) -> list[str]:
     spans = {scope: bench.spans(before, scope)}
     for rival in (Scope.ALL, Scope.SLIDING, Scope.SINCE_CHANGE):
         found = bench.spans(before, rival)
-        if found not in spans.values() and _trainable(bench.world, found):
+        if found not in spans.values() and not bench.lacking(rival):
             spans[rival] = found
     return [rival for rival in spans if rival != scope]
 
 
-def _trainable(world: World, spans: list[Span]) -> bool:
-    """Do these rows hold at least two classes, each a few times?"""
-    if world.schema.task is Task.REGRESSION:
-        return True
-    counts = pd.concat([world.labels(*found) for found in spans]).value_counts()
-    return int((counts >= FEWEST_OF_A_CLASS).sum()) >= 2
+def _lacking(world: World, spans: list[Span]) -> Reason | None:
+    """Why the labels of these rows do not make a model; None where they do."""
+    return lacking(pd.concat([world.labels(*found) for found in spans]), world.schema)
+
+
+def lacking(labels: "pd.Series[Any]", schema: Schema) -> Reason | None:
+    """Why these labels, some of them missing, do not make a model: they are too few, or they do not hold two answers,
+    each a few times. None where they do.
+
+    >>> lacking(pd.Series(["no"] * 60 + ["yes"] * 3), Schema((), "y", Task.BINARY, ("no", "yes"))).params["seen"]
+    "60 x 'no', 3 x 'yes'"
+    """
+    known = labels.dropna()
+    if len(known) < FEWEST_LABELS:
+        return Reason("too_few_labels", {"rows": len(known), "needed": FEWEST_LABELS})
+    counts = known.value_counts()
+    if schema.task is Task.REGRESSION or int((counts >= FEWEST_OF_A_CLASS).sum()) >= 2:
+        return None
+    seen = ", ".join(f"{count:,} x {name!r}" for name, count in counts.head(SHOWN_CLASSES).items())
+    return Reason("one_answer", {"seen": seen, "needed": FEWEST_OF_A_CLASS})
 
 
 def _succeed(
@@ -409,7 +450,9 @@ def _on_trial(bench: _Bench, after: Memory, challenger: Contender) -> Memory:
 
 ENOUGH_ROWS = 2_000  # of a window, to know what is usual
 FEWEST_ROWS = 200
-FEWEST_OF_A_CLASS = 10
+FEWEST_LABELS = 50  # to train on
+FEWEST_OF_A_CLASS = 10  # two answers need so many rows each
+SHOWN_CLASSES = 5
 SCOPE_LEVEL = 0.05
 
 

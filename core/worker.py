@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.errors import ContinualError
+
 RESULT, ERROR = "RESULT ", "ERROR "
 ROWS = "rows.parquet"  # the training rows, until MLflow has taken note of them
 RESULT_FILE = "result.json"
@@ -171,6 +173,9 @@ def answer(line: str) -> bool:
     task = json.loads(line)
     try:
         told = TASKS[task["task"]](task)
+    except ContinualError as error:
+        say(ERROR + str(error))
+        return False
     except MemoryError:
         say(ERROR + "there was not enough memory")
         return False

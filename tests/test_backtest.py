@@ -147,6 +147,15 @@ def test_windows_without_labels_are_not_scored_and_their_retrains_still_count():
     assert max(test.trial("always").retrained) == 13
 
 
+def test_policies_are_compared_from_where_all_have_a_model():
+    features, labels = turning(windows=20, change=None)
+    labels.iloc[: 7 * 60] = "no"
+    always = replace(PRESETS["always"], **shape())
+    test = backtest.compare(features, labels, SCHEMA, always, policies=few(always, "never", "always"), first_window=100)
+    assert test.first_window == 109  # window 107 is the first with two answers, and one is held out to compare on
+    assert {len(trial.losses) for trial in test.trials} == {11}
+
+
 def test_progress_counts_over_all_policies_and_may_end_it():
     seen = []
 
@@ -171,7 +180,7 @@ def test_the_newest_windows_are_taken_as_far_as_the_work_allows():
     assert few == backtest.LEAST_WINDOWS
 
 
-@pytest.mark.parametrize(("windows", "what"), [(4, "at least 5 are needed"), (30, "at least two answers")])
+@pytest.mark.parametrize(("windows", "what"), [(4, "at least 5 are needed"), (30, "a model needs two answers")])
 def test_what_cannot_be_played_is_said(windows, what):
     features, labels = turning(windows=windows)
     if windows == 30:

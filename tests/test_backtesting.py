@@ -106,6 +106,16 @@ def test_a_history_that_is_too_short_is_told_before_anything_runs(ctx, operator,
     assert runs.active(ctx) == []
 
 
+def test_labels_of_one_answer_alone_are_told_before_anything_runs(ctx, operator, now):
+    project = projects.create(ctx, SYSTEM, name="One", schema=SCHEMA, policy=POLICY, now=now)
+    features, _ = turning(windows=6)
+    frame = features.assign(id=[str(i) for i in range(360)], y="no")
+    ingest.ingest(ctx, SYSTEM, project, frame, source="test", now=now)
+    with pytest.raises(NotEnoughRows, match=r"360 x 'no': a model needs two answers .* Record labels on Data"):
+        backtesting.request(ctx, operator, project, now=now)
+    assert runs.active(ctx) == []
+
+
 def test_a_backtest_that_runs_can_be_cancelled_and_leaves_nothing(ctx, operator, people, now):
     project = fed(ctx, now, windows=40)
     run = backtesting.request(ctx, operator, project, now=now)

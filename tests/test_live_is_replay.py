@@ -76,7 +76,7 @@ def replayed(frame: pd.DataFrame, policy: Policy, delay: int) -> tuple[list[Line
         (step.turn, step.action, step.reasons, step.nearest_flip, step.version, step.comparison)
         for step in played.steps
     ]
-    return lines, list(played.answers.labels)
+    return lines, [answer for answer in played.answers.labels if answer is not None]
 
 
 def check(tmp_path, frame: pd.DataFrame, policy: Policy, delay: int, now) -> list[Line]:
@@ -101,6 +101,14 @@ def small(name: str, **how: object) -> Policy:
 def test_the_app_decides_what_a_replay_decides(tmp_path, now, name, delay):
     lines = check(tmp_path, history(12, 1, "sudden"), small(name, price=0.02), delay, now)
     assert {Action.WAIT, Action.NOTHING, Action.RETRAIN, Action.PROMOTE} <= {line[1] for line in lines}
+
+
+def test_where_the_warm_up_has_one_answer_the_app_waits_as_a_replay_does(tmp_path, now):
+    frame = history(8, 1, "none")
+    frame.loc[: 5 * WINDOW - 1, "target"] = frame["target"].iloc[0]
+    lines = check(tmp_path, frame, small("balanced"), 0, now)
+    assert [line[1] for line in lines[:7]] == [Action.WAIT] * 6 + [Action.RETRAIN]
+    assert [line[2][0].code for line in lines[2:6]] == ["one_answer"] * 4
 
 
 @pytest.mark.soak

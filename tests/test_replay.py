@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from core import replay
-from core.errors import InvalidInput
+from core.errors import InvalidInput, NotEnoughRows
 from core.policy import PRESETS, Evidence, Memory, Policy, decide
 from core.records import Action, Column, Kind, Schema, Task
 
@@ -144,6 +144,9 @@ def test_a_policy_file_is_followed(file, tmp_path, capsys):
     [
         (["--window", "1000"], "the warm-up alone takes 4"),
         (["--label-delay", "-1"], "label delay is -1"),
+        (["--label-delay", "1000000"], "0 to 1,000"),
+        (["--seed", "-1"], "seed is -1; it must be 0 to 4,294,967,295"),
+        (["--order", "y"], "cannot be the order too"),
         (["--target", "z"], "'z'"),
         (["--order", "when"], "no column 'when'"),
         (["--policy-file", "nowhere.json"], "cannot be read"),
@@ -152,6 +155,111 @@ def test_a_policy_file_is_followed(file, tmp_path, capsys):
 def test_what_cannot_be_replayed_is_said_and_ends_with_2(file, extra, what, capsys):
     assert replay.main([file, *HOW, *extra]) == 2
     assert what in json.loads(capsys.readouterr().out)["error"]
+
+
+@pytest.mark.parametrize(
+    ("write", "same"),
+    [
+        (str, True),  # else 10 would come before 2
+        (lambda at: f"{at},5", True),
+        (lambda at: f"2026-01-{1 + at // 96:02} {at // 4 % 24:02}:{at % 4 * 15:02}", True),
+        (lambda at: f"{1 + at // 96}.1.2026 {at // 4 % 24}:{at % 4 * 15:02}", True),
+        (lambda at: None if at == 7 else str(at), "is empty, and such a row has no place"),
+        (lambda at: f"step {at}", "neither numbers only nor times only"),
+        (lambda at: "2026-01-01" if at == 7 else str(at), "'2026-01-01' in row"),
+    ],
+)
+def test_rows_are_ordered_by_what_a_column_means_or_not_at_all(file, tmp_path, capsys, write, same):
+    frame = pd.read_parquet(file)
+    path = tmp_path / "texts.csv"
+    frame.assign(order=frame["order"].map(write)).to_csv(path, index=False)
+    code = replay.main([str(path), *HOW])
+    told = json.loads(capsys.readouterr().out)
+    if same is True:
+        replay.main([file, *HOW])
+        assert told["score"] == json.loads(capsys.readouterr().out)["score"]
+    else:
+        assert (code, same in told["error"]) == (2, True), told
+
+
+def test_what_nobody_foresaw_ends_with_2_and_not_with_a_verdict(file, capsys, monkeypatch):
+    monkeypatch.setattr(replay, "as_json", lambda *_: 1 / 0)
+    assert replay.main([file, *HOW]) == 2
+    told = capsys.readouterr()
+    assert "ZeroDivisionError" in json.loads(told.out)["error"]
+    assert "Traceback" in told.err
+
+
+def test_a_file_that_cannot_be_opened_and_a_policy_that_is_no_text_are_told(file, tmp_path, capsys, monkeypatch):
+    policy = tmp_path / "latin.json"
+    policy.write_bytes('{"name": "é"}'.encode("latin-1"))
+    assert replay.main([file, *HOW, "--policy-file", str(policy)]) == 2
+    assert "in UTF-8" in json.loads(capsys.readouterr().out)["error"]
+
+    def locked(*_args, **_how):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(replay.reading, "frames", locked)
+    assert replay.main([file, *HOW]) == 2
+    assert "cannot be read (Permission denied)" in json.loads(capsys.readouterr().out)["error"]
+
+
+# ---- labels that do not make a model -------------------------------------------------------------
+def test_the_first_model_waits_until_there_are_two_answers_and_then_all_goes_on(short):
+    frame, labels = flipping(windows=12, change=99)
+    labels.iloc[:600] = "no"
+    played = play(short, (frame, labels))
+    assert [step.action for step in played.steps[:9]] == [Action.WAIT] * 7 + [Action.RETRAIN, Action.PROMOTE]
+    assert [step.reasons[0].code for step in played.steps[3:7]] == ["one_answer"] * 4
+    assert played.steps[3].reasons[0].params["seen"] == "400 x 'no'"
+    assert np.isnan(played.losses[:4]).all()
+    assert np.isfinite(played.losses[4:]).all()
+
+
+def test_a_retrain_on_one_answer_alone_waits_and_the_champion_stays():
+    policy = Policy(
+        window_rows=100, warm_up_windows=4, estimator="logistic", scope="sliding", sliding_windows=2, period=1,
+        cool_down=0, most_retrains=1.0,
+    )  # fmt: skip
+    frame, labels = flipping(windows=10, change=99)
+    labels.iloc[400:] = "no"
+    steps = [step for step in play(policy, (frame, labels)).steps if step.turn >= 6]
+    waited = [step for step in steps if step.action is Action.WAIT]
+    assert [step.reasons[0].code for step in waited] == ["one_answer"] * 4
+    assert {step.champion for step in steps if step.evidence} == {steps[0].champion}
+    assert not [step for step in steps if step.action is Action.FAIL]
+
+
+def half(labels, share=0.6):
+    """A share of the labels, the others missing."""
+    return labels.where(np.random.default_rng(3).uniform(size=len(labels)) < share, None)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (half, "80% of its labels (mature_share of the policy), and 6"),
+        (lambda labels: labels.where(labels.index < 1150, "yes").where(labels.index >= 1150, "no"), "1,100 x 'no'"),
+        (lambda labels: labels.where(labels.index < 400, None), "No row that was answered has its label"),
+        (lambda labels: labels.where(labels.index >= 1000, "no"), "came after window 11, the last one"),
+    ],
+)
+def test_a_history_of_which_nothing_can_be_scored_says_why(short, spoil, what):
+    frame, labels = flipping(windows=12, change=99)
+    with pytest.raises(NotEnoughRows) as told:
+        play(short, (frame, spoil(labels)))
+    assert what in str(told.value)
+    assert "Bring " in str(told.value)
+
+
+def test_kappa_is_not_known_where_all_rows_and_answers_are_of_one_class(short):
+    frame, labels = flipping(windows=6, change=99)
+    played = play(short, (frame, labels))
+    one = np.full(len(played.labels), "no", dtype=object)
+    found = replay.scores(
+        replay.replace(played, labels=one, answers=replay.Answers(one, played.answers.probabilities)), SCHEMA
+    )
+    assert found == {"accuracy": 1.0, "kappa": None, "auc": None}
 
 
 def test_numbers_are_scored_by_their_distance(tmp_path, capsys):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from core import estimators, projects, schema, serving, training
-from core.errors import ModelCorrupt, NotEnoughRows, TrainingFailed
+from core.errors import ModelCorrupt, TrainingFailed
 from core.records import SYSTEM, Kind
 from core.sources import SOURCES
 from tests.conftest import NOW
@@ -49,15 +49,6 @@ def test_a_version_comes_back_scored_on_rows_it_had_not_seen(ctx, project, frame
     here = estimators.build("logistic", project.schema, 0).fit(frame.features, frame.labels)
     np.testing.assert_allclose(probabilities, here.predict_proba(frame.features))
     assert set(answers) <= {"0", "1"}
-
-
-def test_too_few_rows_and_one_answer_only_are_refused_before_a_process_starts(ctx, project, frame, monkeypatch):
-    monkeypatch.setattr(training, "_started", lambda: pytest.fail("a process was started"))
-    few = replace(frame, features=frame.features.head(10), labels=frame.labels.head(10))
-    with pytest.raises(NotEnoughRows, match="10 labelled rows"):
-        fit(ctx, project, few)
-    with pytest.raises(NotEnoughRows, match="at least two answers"):
-        fit(ctx, project, replace(frame, labels=pd.Series(["1"] * 400, dtype=object)))
 
 
 def test_a_worker_that_is_killed_is_reported_and_leaves_nothing(ctx, project, frame):
