@@ -1,4 +1,4 @@
-"""Whether the gate and the rollback keep what they promise: python -m benchmarks.gate [--runs 500] [--seed 0]
+"""Whether the gate and the rollback keep what they promise: python -m benchmarks.gate [--runs 500] [--seed 0] [--streams]
 
 Simulated are the row losses of two models on the same rows; judged they are by the functions and presets that the app
 uses: the veto of `balanced` and the superiority of `careful` by `core.turn.ruling`, the trial of a challenger that asked
@@ -9,6 +9,9 @@ the two models is right: for a given difference it alone decides how much a pair
 the coefficient of an autoregressive process of order one behind the rows' differences (losses that come in runs);
 *wobble* the standard deviation, from window to window, of the true difference itself. The bars of the project are for
 10 % disagreement, rows that do not depend on each other, no wobble; the other lines show what becomes of them.
+
+``--streams`` measures what is assumed instead: how the paired differences of champion and predecessor behave when
+`balanced` is replayed over the bundled streams.
 """
 
 import argparse
@@ -22,7 +25,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.signal import lfilter
 
-from core import gate, turn
+from benchmarks import recovery
+from core import gate, replay, turn
 from core.policy import PRESETS, Contender, Evidence, Judged, Memory, Policy, VersionLoss, decide
 from core.records import Action
 
@@ -30,6 +34,7 @@ Floats = NDArray[np.float64]
 ERROR = 0.2  # the champion's share of wrong answers
 OLD, NEW = 1, 2  # versions
 LOOKS = 20
+REIGNS, REIGN = 4, 5  # earlier reigns of a project, and their windows
 
 
 @dataclass(frozen=True)
@@ -109,14 +114,26 @@ def looked_at(number: int, losses: tuple[Floats, Floats]) -> Judged:
     return Judged(number, len(losses[0]), (VersionLoss(OLD, old), VersionLoss(NEW, new)))
 
 
-def undone(policy: Policy, comes: Callable[[], tuple[Floats, Floats]]) -> int | None:
+def undone(policy: Policy, comes: Callable[[], tuple[Floats, Floats]], known: gate.Spread = gate.UNSEEN) -> int | None:
     """The labelled window (1, 2, ... 20) after which a champion was rolled back; None if it was not."""
-    memory = Memory(champion=Contender(NEW, "all", 0, 0), previous=Contender(OLD, "all", 0, 0))
+    memory = Memory(champion=Contender(NEW, "all", 0, 0), previous=Contender(OLD, "all", 0, 0), spread=known)
     for number in range(LOOKS):
         decision, memory = decide(policy, Evidence(number, 0, (looked_at(number, comes()),)), memory)
         if decision.action is Action.ROLL_BACK:
             return number + 1
     return None
+
+
+def reigned(comes: Callable[[], tuple[Floats, Floats]]) -> gate.Spread:
+    """What four earlier reigns of five labelled windows have shown of how much windows differ."""
+    known = gate.UNSEEN
+    for _ in range(REIGNS):
+        tally = gate.Tally()
+        for _ in range(REIGN):
+            first, second = comes()
+            tally = tally.plus(gate.blocks(first) - gate.blocks(second))
+        known = known.plus(tally.spread).faded
+    return known
 
 
 # ---- the table --------------------------------------------------------------------------------------
@@ -168,17 +185,22 @@ def superiority(how: Pairing, runs: int, seed: int) -> Iterator[tuple[str, str, 
 
 
 def rollback(how: Pairing, runs: int, seed: int) -> Iterator[tuple[str, str, float, bool]]:
+    """In a project's first reign, and in its fifth: see `reigned`."""
     draw = np.random.default_rng(seed)
 
-    def after(worse: float) -> list[int | None]:
-        return [undone(WATCHED, lambda: window(draw, 500, -worse, how)) for _ in range(runs)]
+    def after(worse: float, reigns: bool) -> list[int | None]:
+        def comes() -> tuple[Floats, Floats]:
+            return window(draw, 500, -worse, how)
 
-    false = float(np.mean([at is not None for at in after(0.0)]))
-    yield f"rollback, {LOOKS} windows of 500 rows: an equal champion is undone", "<= 5%", false, false <= 0.05
-    found = after(0.04)
-    for soon, target in ((2, ">= 90%"), (3, "")):
-        share = float(np.mean([at is not None and at <= soon for at in found]))
-        yield f"rollback, windows of 500 rows: 4 points worse is undone within {soon}", target, share, share >= 0.9
+        return [undone(WATCHED, comes, reigned(comes) if reigns else gate.UNSEEN) for _ in range(runs)]
+
+    for reigns, where in ((False, "rollback"), (True, f"rollback after {REIGNS} reigns")):
+        false = float(np.mean([at is not None for at in after(0.0, reigns)]))
+        yield f"{where}, {LOOKS} windows of 500 rows: an equal champion is undone", "<= 5%", false, false <= 0.05
+        found = after(0.04, reigns)
+        for soon, target in ((2, ">= 90%"), (3, "")):
+            share = float(np.mean([at is not None and at <= soon for at in found]))
+            yield f"{where}, windows of 500 rows: 4 points worse is undone within {soon}", target, share, share >= 0.9
 
 
 def regression(runs: int, seed: int) -> Iterator[tuple[str, str, float, bool]]:
@@ -197,12 +219,40 @@ def regression(runs: int, seed: int) -> Iterator[tuple[str, str, float, bool]]:
     )
 
 
+def streams(seed: int) -> None:
+    """Dependence and wobble of the reigns on each stream, by its windows and warm-up in `benchmarks.recovery`."""
+    print("| stream | label delay | reigns | undone | correlation of neighbouring blocks | variance of windows |")
+    print("|---|---|---|---|---|---|")
+    for stream, (rows, warm_up) in recovery.STREAMS.items():
+        features, labels, schema = recovery.history(stream)
+        how = {"window_rows": rows, "warm_up_windows": warm_up, "estimator": "hist_gradient_boosting"}
+        shared: replay.Shared = {}
+        for delay in recovery.DELAYS:
+            policy = replace(PRESETS["balanced"], **how)  # type: ignore[arg-type]
+            played = replay.replay(features, labels, schema, policy, label_delay=delay, seed=seed, shared=shared)
+            found = {step.memory.crowned: step.memory.ahead for step in played.steps if step.memory}  # the last of each
+            reigns = [ahead for ahead in found.values() if ahead.looks > 1]
+            expected = sum((ahead.blocks - ahead.looks) * ahead.variance for ahead in reigns)
+            known = gate.UNSEEN
+            for ahead in reigns:
+                known = known.plus(ahead.spread)
+            print(
+                f"| {stream} | {delay} | {len(reigns)} | {played.count(Action.ROLL_BACK)} "
+                f"| {sum(ahead.lagged for ahead in reigns) / expected:.2f} | {known.squares / known.freedom:.2f} |",
+                flush=True,
+            )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=500, help="simulations of each line")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bars", action="store_true", help="only the bars, without what becomes of them")
+    parser.add_argument("--streams", action="store_true", help="only how reigns on the bundled streams behave")
     given = parser.parse_args()
+    if given.streams:
+        streams(given.seed)
+        return 0
     began, kept = time.process_time(), True
     print("| what | disagreement | dependence | wobble | target | share | holds |\n|---|---|---|---|---|---|---|")
     for how in (BARS, *(() if given.bars else OTHERS)):

@@ -3,7 +3,8 @@
 Everything rests on *block means*: the rows of a window are cut into blocks of neighbours, and the paired difference
 of the two models' losses is averaged in each. Neighbouring rows may depend on each other; blocks of 20 rows and more
 depend little (Künsch, Annals of Statistics 1989), so that their spread tells the true uncertainty where the spread of
-rows would not. Assumed: block means are about normal and about independent.
+rows would not. What is left of it between neighbouring blocks widens the error, and so does what windows differ by beyond
+that. Assumed: block means are about normal.
 """
 
 import math
@@ -21,11 +22,16 @@ from core.records import Comparison, Reason, SliceGain
 BLOCK_ROWS = 20  # at least so many rows make a block
 MOST_BLOCKS = 20  # in a window
 FEWEST_BLOCKS = 4  # below that nothing is compared
-FEWEST_WINDOWS = 5  # before the spread between windows counts
+STEADY = 12  # degrees of freedom for that models' true difference stands still, before a window is seen
+MOST_FREEDOM = 60.0  # degrees that earlier reigns may weigh
 WIDEST = 1e300  # in place of infinity, which JSON does not know
 MOST_TIMES = 20  # as many rows as were seen: a gain that would need more is not worth waiting for
 
 Floats = NDArray[np.float64]
+
+# The positive part of a standard normal variable: 0 half of the time, else one of four values that are as likely.
+HALF_NORMAL: Floats = np.array([0.0, *stats.norm.ppf(np.array([9, 11, 13, 15]) / 16)])
+HALF_WEIGHTS: Floats = np.array([0.5, *[0.125] * 4])
 
 
 def blocks(losses: ArrayLike) -> Floats:
@@ -40,9 +46,41 @@ def blocks(losses: ArrayLike) -> Floats:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How much windows' mean differences vary, in units of what their blocks explain: the sum of their squared deviations
+    and its degrees of freedom. Where the true difference stands still it is 1 a degree.
+    """
+
+    squares: float = 0.0
+    freedom: float = 0.0
+
+    def plus(self, other: Self) -> Self:
+        return type(self)(self.squares + other.squares, self.freedom + other.freedom)
+
+    @property
+    def faded(self) -> Self:
+        """As if at most `MOST_FREEDOM` degrees had shown it: a project may change its ways."""
+        share = min(1.0, MOST_FREEDOM / max(self.freedom, 1.0))
+        return type(self)(self.squares * share, self.freedom * share)
+
+    @property
+    def factor(self) -> float:
+        """By how much the variance of a mean over windows exceeds what blocks explain: at least 1.
+
+        The overdispersion of quasi-likelihood (McCullagh & Nelder, Generalized Linear Models 1989), shrunk towards 1 as
+        if `STEADY` degrees of freedom had shown that: two windows cannot tell how much windows differ.
+        """
+        return max(1.0, (STEADY + self.squares) / (STEADY + self.freedom))
+
+
+UNSEEN = Spread()
+
+
+@dataclass(frozen=True)
 class Tally:
     """What is kept of block means: how many, their sum and sum of squares; of windows (looks): how many, and the sum of
-    the squares of their means.
+    the squares of their means; and ``lagged``, the sum of the products of neighbours in a window, as deviations from its
+    mean (0 expected where they are independent).
     """
 
     blocks: int = 0
@@ -50,51 +88,88 @@ class Tally:
     squares: float = 0.0
     looks: int = 0
     of_looks: float = 0.0
+    lagged: float = 0.0
 
     def plus(self, values: ArrayLike) -> Self:
         """The tally after one more window."""
         more = np.asarray(values, dtype=np.float64)
         if not len(more):
             return self
+        mean = float(more.mean())
+        off = more - mean
+        # deviations from a window's own mean go against each other: the last term makes up for it
+        lagged = float(off[1:] @ off[:-1]) + float(off @ off) / len(more)
         return type(self)(
             self.blocks + len(more),
             self.total + float(more.sum()),
             self.squares + float((more**2).sum()),
             self.looks + 1,
-            self.of_looks + float(more.mean()) ** 2,
+            self.of_looks + mean**2,
+            self.lagged + lagged,
+        )
+
+    def shifted(self, by: float, values: ArrayLike) -> Self:
+        """The tally if each of ``values``, a window that is in it, had been larger by ``by``."""
+        window = np.asarray(values, dtype=np.float64)
+        return replace(
+            self,
+            total=self.total + by * len(window),
+            squares=self.squares + by * float((2 * window + by).sum()),
+            of_looks=self.of_looks + by * (2 * float(window.mean()) + by),
         )
 
     def turned(self) -> Self:
         """The tally of the same values with their signs turned."""
         return replace(self, total=-self.total)
 
+    def independent(self) -> Self:
+        """The tally as if no block went with its neighbours."""
+        return replace(self, lagged=0.0)
+
     @property
     def mean(self) -> float:
         return self.total / self.blocks if self.blocks else 0.0
 
     @property
-    def error(self) -> float:
-        """Standard error of the mean; infinite below two blocks."""
-        return _error(self.blocks, self.squares, self.mean)
+    def variance(self) -> float:
+        """Of block means; below two blocks there is none."""
+        return max(0.0, self.squares - self.blocks * self.mean**2) / (self.blocks - 1)
 
-    def low(self, level: float) -> float:
+    @property
+    def covariance(self) -> float:
+        """Of neighbouring block means; 0 where no window has two."""
+        return self.lagged / (self.blocks - self.looks) if self.blocks > self.looks else 0.0
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean where blocks are independent; infinite below two blocks."""
+        return math.sqrt(self.variance / self.blocks) if self.blocks > 1 else math.inf
+
+    @property
+    def spread(self) -> Spread:
+        """How much its windows differ, in units of what the blocks in them explain; nothing, where windows have one."""
+        if self.looks < 2 or self.blocks == self.looks:
+            return UNSEEN
+        between = max(0.0, self.of_looks - self.looks * self.mean**2)
+        size = self.blocks / self.looks
+        within = ((self.blocks - 1) * self.variance - size * between) / (self.blocks - self.looks)
+        explained = (within + 2 * max(0.0, self.covariance)) / size
+        if explained <= 1e-12 * self.squares / self.blocks:  # all alike, but for rounding
+            return UNSEEN
+        return Spread(between / explained, self.looks - 1)
+
+    def low(self, level: float, known: Spread = UNSEEN) -> float:
         """The one-sided lower bound of the mean at this error level (Student's t on block means).
 
-        Two models' difference also varies from window to window, beyond what their rows explain. From five windows on
-        that can be told, and the lower of the two bounds counts: by blocks, and by windows.
+        Blocks that go with their neighbours widen it: with what is further apart taken as independent, the variance of
+        the sum is larger by twice their covariance; where that is negative, it is taken for chance. Two models'
+        difference also varies from window to window, beyond what their blocks explain: ``known`` is what other pairs of
+        models have shown of it, which counts together with what these windows show.
         """
         if self.blocks < FEWEST_BLOCKS:
             return -math.inf
-        by_blocks = self.mean - _t(level, self.blocks - 1) * self.error
-        if self.looks < FEWEST_WINDOWS:
-            return by_blocks
-        return min(by_blocks, self.mean - _t(level, self.looks - 1) * _error(self.looks, self.of_looks, self.mean))
-
-
-def _error(count: int, squares: float, mean: float) -> float:
-    if count < 2:
-        return math.inf
-    return math.sqrt(max(0.0, squares - count * mean**2) / (count - 1) / count)
+        variance = (self.variance + 2 * max(0.0, self.covariance)) / self.blocks * known.plus(self.spread).factor
+        return self.mean - _t(level, self.blocks - 1) * math.sqrt(variance)
 
 
 @cache
@@ -114,9 +189,9 @@ def spent(level: float, look: int) -> float:
     return level / (look * (look + 1))
 
 
-def proven(advantage: Tally, level: float, above: float = 0.0) -> bool:
+def proven(advantage: Tally, level: float, above: float = 0.0, known: Spread = UNSEEN) -> bool:
     """Is the mean of what was tallied larger than ``above``, by a test that may be repeated at every look?"""
-    return advantage.looks > 0 and advantage.low(spent(level, advantage.looks)) > above
+    return advantage.looks > 0 and advantage.low(spent(level, advantage.looks), known) > above
 
 
 def compare(
@@ -141,7 +216,8 @@ def compare(
     ours, theirs = np.asarray(champion, dtype=np.float64), np.asarray(challenger, dtype=np.float64)
     tally = Tally().plus(ours - theirs)
     verdict, reason, needed = GATES[gate](tally, rows, level, minimum_gain)
-    low, high = tally.low(0.025), -tally.turned().low(0.025)
+    judged = tally.independent() if gate == "superiority" else tally  # the interval goes with the verdict
+    low, high = judged.low(0.025), -judged.turned().low(0.025)
     return Comparison(
         champion=float(ours.mean()),
         challenger=float(theirs.mean()),
@@ -170,8 +246,10 @@ def _veto(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
 
 
 def _superiority(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
+    """Blocks are taken as independent: its looks spend so little that the level holds where they are not (docs/gate.md)."""
     if gain.blocks < FEWEST_BLOCKS:
         return _too_few(rows)
+    gain = gain.independent()
     params = {"gain": round(gain.mean, 9), "rows": rows, "level": level, "minimum_gain": minimum_gain}
     if proven(gain, level, minimum_gain):
         return "promote", Reason("challenger_better", params), None
@@ -243,7 +321,7 @@ def price(
 
     >>> found = price("veto", rows=500, level=0.07, disagreement=0.1)
     >>> round(found.equal, 2), round(found.worse, 2), found.undo_looks
-    (0.93, 0.1, 2)
+    (0.94, 0.12, 2)
     """
     largest = min(disagreement, math.sqrt(disagreement)) * (
         1 - 1e-9
@@ -279,14 +357,22 @@ def chance(gate: str, gain: float, *, rows: int, level: float, disagreement: flo
         return 0.0
     if gate == "veto":
         return 1.0 - _chance_above(-gain, 0.0, rows, level, disagreement)
-    return _chance_above(gain, minimum_gain, rows, spent(level, 1), disagreement)
+    return _chance_above(gain, minimum_gain, rows, spent(level, 1), disagreement, independent=True)
 
 
-def _chance_above(mean: float, above: float, rows: int, level: float, disagreement: float, looks: int = 1) -> float:
-    """The chance that the lower bound of a difference with this true mean exceeds ``above`` after so many looks."""
+def _chance_above(
+    mean: float, above: float, rows: int, level: float, disagreement: float, looks: int = 1, independent: bool = False
+) -> float:
+    """The chance that the lower bound of a difference with this true mean exceeds ``above`` after so many looks.
+
+    Neighbouring blocks' correlation is estimated as 0 +- 1 / sqrt(pairs) where there is none (Bartlett 1946), and its
+    positive half widens the error: averaged over that, unless blocks are taken as ``independent``.
+    """
     count = looks * min(MOST_BLOCKS, rows // BLOCK_ROWS)
     error = math.sqrt(max(disagreement - mean**2, 1e-12) / (rows * looks))
-    return float(stats.nct.sf(_t(level, count - 1), count - 1, (mean - above) / error))
+    seen = np.zeros(1) if independent else HALF_NORMAL / math.sqrt(count - looks)
+    passed = stats.nct.sf(_t(level, count - 1) * np.sqrt(1 + 2 * seen), count - 1, (mean - above) / error)
+    return float(passed[0] if independent else HALF_WEIGHTS @ passed)
 
 
 def _smallest(enough: Callable[[float], bool], largest: float) -> float | None:
@@ -320,7 +406,9 @@ def disagreement(champion: ArrayLike, challenger: ArrayLike, rows: int) -> float
     where neighbours depend on each other it is larger, and a `price` made with it is right for them too.
     """
     tally = Tally().plus(np.asarray(champion, dtype=np.float64) - np.asarray(challenger, dtype=np.float64))
-    return rows * tally.error**2 + tally.mean**2
+    if tally.blocks < 2:
+        return math.inf
+    return rows * max(0.0, tally.variance + 2 * tally.covariance) / tally.blocks + tally.mean**2
 
 
 # ---- do answers go with labels at all ----------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from core.gate import FEWEST_BLOCKS, Tally, spent
+from core.gate import FEWEST_BLOCKS, UNSEEN, Spread, Tally, spent
 from core.policy import Evidence, Memory, Policy, votes
 from core.words import mark
 
@@ -81,23 +81,31 @@ def successors(policy: Policy, memory: Memory) -> list[Limit]:
     found = []
     if memory.previous and policy.rollback_level:
         found += _lead(
-            mark("Lead of v{version}, the predecessor"), memory.previous.version, memory.ahead, policy.rollback_level
+            mark("Lead of v{version}, the predecessor"),
+            memory.previous.version,
+            memory.ahead,
+            policy.rollback_level,
+            known=memory.spread,
         )
     if memory.challenger and not memory.awaiting and policy.gate in TRIALS:
         found += TRIALS[policy.gate](policy, memory.challenger.version, memory.trial)
     return found
 
 
-def _lead(label: str, version: int, ahead: Tally, level: float, least: float = 0.0) -> list[Limit]:
+def _lead(
+    label: str, version: int, ahead: Tally, level: float, least: float = 0.0, known: Spread = UNSEEN
+) -> list[Limit]:
     """The mean gain, which must lie so far above ``least`` that chance does not explain it at this look (`spent`)."""
     if ahead.blocks < FEWEST_BLOCKS or not ahead.looks:
         return []
-    low = ahead.low(spent(level, ahead.looks))
+    low = ahead.low(spent(level, ahead.looks), known)
     return [Limit(label, ahead.mean, least + ahead.mean - low, ".3g", low > least, params={"version": version})]
 
 
 def _superior(policy: Policy, version: int, trial: Tally) -> list[Limit]:
-    return _lead(mark("Lead of v{version}, on trial"), version, trial, policy.gate_level, policy.minimum_gain)
+    return _lead(
+        mark("Lead of v{version}, on trial"), version, trial.independent(), policy.gate_level, policy.minimum_gain
+    )
 
 
 def _not_worse(policy: Policy, version: int, trial: Tally) -> list[Limit]:

@@ -32,10 +32,10 @@ from core import estimators
 from core.diagnosis import CAUSES, Diagnosis, told
 from core.errors import InvalidInput
 from core.feed import Fault
-from core.gate import GATES, SANITY, Tally, proven
+from core.gate import GATES, SANITY, Spread, Tally, proven
 from core.records import Action, Reason, Verdict
 
-LOGIC = 4  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
+LOGIC = 5  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
 
 
 class Scope(StrEnum):
@@ -281,7 +281,8 @@ class Memory(_Stored):
     aside; ``faulty`` are the features that block now, and since which window, ``accepted`` those whose values a person
     has said are right, and from which window on. ``baseline`` are the champion's losses on its first windows (the one
     it was compared on, and those without a breach), ``limit`` what its newest window was held to; ``ahead`` what its predecessor was better by,
-    ``trial`` what the challenger is, on windows that neither was trained on. ``learned`` are the windows that the newest
+    ``trial`` what the challenger is, on windows that neither was trained on; ``spread`` what earlier reigns have shown of
+    how much such windows differ. ``learned`` are the windows that the newest
     challenger could learn from. ``stale`` is what the champion's staleness
     has cost so far, in relative loss x windows, and ``handicaps`` what fresh models lost more than their yardsticks did
     on the same rows (see `staleness`). ``credit`` is how many retrains the budget allows now, ``owed`` why one was
@@ -311,6 +312,7 @@ class Memory(_Stored):
     baseline: Tally = field(default_factory=Tally)
     limit: float | None = None
     ahead: Tally = field(default_factory=Tally)
+    spread: Spread = field(default_factory=Spread)
     stale: float = 0.0
     handicaps: tuple[float, ...] = ()
     credit: float = 0.6
@@ -550,7 +552,7 @@ def _roll_back(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | 
     """Back to the predecessor when it proves better on windows that neither was trained on."""
     if not (policy.rollback_level and memory.previous and memory.champion and evidence.judged):
         return None
-    if not proven(memory.ahead, policy.rollback_level):
+    if not proven(memory.ahead, policy.rollback_level, known=memory.spread):
         return None
     version = memory.previous.version
     params = {
@@ -561,7 +563,7 @@ def _roll_back(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | 
     }
     flip = _gain_flip(
         "flip_advantage", evidence, memory.champion, memory.previous, memory.ahead,
-        lambda tally: proven(tally, policy.rollback_level),
+        lambda tally: proven(tally, policy.rollback_level, known=memory.spread),
     )  # fmt: skip
     if policy.approval is Approval.MANUAL:
         return Decision(Action.ALERT, (Reason("rollback_advised", params),), flip, version), memory
@@ -608,23 +610,14 @@ def _gain_flip(
     gains = _gains(ours, theirs)
     seen = sum(gains) / len(gains)
 
-    def shifted(by: float) -> Tally:
-        return Tally(
-            tally.blocks,
-            tally.total + by * len(gains),
-            tally.squares + 2 * by * sum(gains) + by**2 * len(gains),
-            tally.looks,
-            tally.of_looks - seen**2 + (seen + by) ** 2,
-        )
-
     step = max(abs(tally.mean), 1e-6)
-    far = next((-step * 2**power for power in range(24) if not holds(shifted(-step * 2**power))), None)
+    far = next((-step * 2**power for power in range(24) if not holds(tally.shifted(-step * 2**power, gains))), None)
     if far is None:
         return None
     near = 0.0
     for _ in range(60):
         middle = (far + near) / 2
-        far, near = (far, middle) if holds(shifted(middle)) else (middle, near)
+        far, near = (far, middle) if holds(tally.shifted(middle, gains)) else (middle, near)
     return Reason(code, {"window": newest.window, "seen": seen, "needed": seen + far})
 
 
@@ -822,6 +815,7 @@ def took_over(
         crowned=turn,
         baseline=baseline or Tally(),
         ahead=Tally(),
+        spread=memory.spread.plus(memory.ahead.spread).faded,
         stale=0.0,
         breaches=0,
         drifts=0,

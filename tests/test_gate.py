@@ -1,7 +1,8 @@
 """Who is better on the same rows, how surely, and at what price."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import drift, gate, replay, turn
-from core.gate import Tally, Trial
-from core.policy import PRESETS
+from core.gate import UNSEEN, Spread, Tally, Trial
+from core.policy import PRESETS, Contender, Memory, took_over
 from core.records import Action, Column, Kind, Reason, Schema, Task
 from core.turn import Answers
 
@@ -42,23 +43,83 @@ def test_a_bound_scales_with_the_losses_and_turns_with_their_sign(values, scale,
     assert tally.low(level) <= tally.mean <= high or tally.error < 1e-9
 
 
-def test_the_bound_is_that_of_students_t():
+def test_the_bound_is_that_of_students_t_unless_neighbours_go_together():
     from scipy import stats
 
-    values = np.random.default_rng(0).normal(0.1, 1, 20)
+    values = np.sort(np.random.default_rng(0).normal(0.1, 1, 20))
+    apart = np.ravel([values[:10], values[:9:-1]], order="F")  # each is followed by one from the other half
     expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.95).low
-    assert Tally().plus(values).low(0.025) == pytest.approx(expected)
+    assert Tally().plus(apart).low(0.025) == pytest.approx(expected)
+    assert Tally().plus(values).low(0.025) < expected - 0.2
 
 
-def test_the_order_of_windows_does_not_matter_and_their_spread_does_from_the_fifth_on():
+def test_the_order_of_windows_does_not_matter_and_their_spread_does():
     draw = np.random.default_rng(1)
     windows = [draw.normal(0.05 * (-1) ** at, 0.01, 20) for at in range(6)]
     forth, back = Tally(), Tally()
     for one, other in zip(windows, reversed(windows), strict=True):
         forth, back = forth.plus(one), back.plus(other)
     assert forth.low(0.05) == pytest.approx(back.low(0.05))
-    alike = Tally(forth.blocks, forth.total, forth.squares, forth.looks, forth.looks * forth.mean**2)
+    alike = replace(forth, of_looks=forth.looks * forth.mean**2)
     assert forth.low(0.05) < alike.low(0.05)
+
+
+@given(
+    windows=st.lists(st.lists(st.floats(-1, 1), min_size=2, max_size=8), min_size=2, max_size=5),
+    by=st.floats(-3, 3),
+)
+def test_a_shifted_tally_is_that_of_the_shifted_window(windows, by):
+    before = Tally()
+    for window in windows[:-1]:
+        before = before.plus(window)
+    moved = before.plus(windows[-1]).shifted(by, windows[-1])
+    meant = before.plus([value + by for value in windows[-1]])
+    for part in fields(Tally):
+        assert getattr(moved, part.name) == pytest.approx(getattr(meant, part.name), abs=1e-9)
+
+
+def test_the_covariance_of_neighbours_is_told_without_bias():
+    """Windows of few blocks are where deviations from their own mean would show one that is not there."""
+    draw, tally, runs = np.random.default_rng(2), Tally(), Tally()
+    for _ in range(4000):
+        noise = draw.normal(0.3, 1, 7)
+        tally, runs = tally.plus(noise[1:]), runs.plus(noise[1:] + noise[:-1])
+    assert tally.covariance == pytest.approx(0.0, abs=0.03)
+    assert 0.5 < runs.covariance < 1.0  # it is 1, less what it adds to the windows' own means
+
+
+def test_what_other_reigns_have_shown_widens_a_bound_and_never_narrows_it():
+    tally = Tally().plus(np.random.default_rng(3).normal(0.1, 1, 20))
+    steady, wobbling = Spread(20.0, 40.0), Spread(160.0, 40.0)
+    assert tally.low(0.05, steady) == tally.low(0.05)
+    assert tally.mean - tally.low(0.05, wobbling) == pytest.approx(math.sqrt(172 / 52) * (tally.mean - tally.low(0.05)))
+
+
+def test_windows_that_differ_by_nothing_but_rounding_show_no_spread():
+    tally = Tally()
+    for _ in range(7):
+        tally = tally.plus(np.full(20, 0.1))
+    assert tally.spread == UNSEEN
+    assert Tally().plus([0.1, 0.4, 0.2]).spread == UNSEEN  # one window tells nothing
+
+
+def test_a_reign_leaves_to_the_next_what_its_windows_differed_by():
+    ahead = Tally()
+    for mean in (0.1, -0.1, 0.1):
+        ahead = ahead.plus(np.random.default_rng(4).normal(mean, 0.1, 20))
+    first, second = Contender(1, "all", 0, 0), Contender(2, "all", 0, 0)
+    memory = Memory(champion=second, previous=first, ahead=ahead, spread=Spread(3.0, 2.0))
+    after = took_over(memory, first, 5, forget=True)
+    assert (after.ahead, after.spread) == (Tally(), Spread(3.0, 2.0).plus(ahead.spread))
+    assert ahead.spread.squares > 10 * ahead.spread.freedom
+    assert took_over(replace(memory, spread=Spread(300.0, 600.0)), first, 5).spread.freedom == gate.MOST_FREEDOM
+
+
+def test_a_tally_of_an_older_release_is_read():
+    stored = json.loads(Memory(ahead=Tally().plus([0.1, 0.2, 0.4, 0.3])).to_json())
+    del stored["spread"], stored["ahead"]["lagged"]
+    read = Memory.from_json(json.dumps(stored))
+    assert (read.spread, read.ahead.lagged, read.ahead.blocks) == (UNSEEN, 0.0, 4)
 
 
 def test_the_error_spent_over_all_looks_is_the_level():
@@ -75,6 +136,37 @@ def test_looking_at_every_window_is_wrong_no_more_often_than_promised():
                 wrong += 1
                 break
     assert wrong <= 0.05 * 300
+
+
+def false_rollbacks(differences, known=UNSEEN, *, runs=300):
+    """The share of reigns over 20 windows that are ended though the true difference is 0 on average."""
+    wrong = 0
+    for seed in range(runs):
+        draw, tally = np.random.default_rng(seed), Tally()
+        for _ in range(20):
+            tally = tally.plus(differences(draw))
+            if gate.proven(tally, 0.05, known=known):
+                wrong += 1
+                break
+    return wrong / runs
+
+
+def runs_of(draw):
+    """Block means that share half of what moves them with the next."""
+    noise = draw.normal(0, 1, 21)
+    return noise[1:] + noise[:-1]
+
+
+def test_blocks_that_go_together_end_no_more_reigns_than_promised():
+    assert false_rollbacks(runs_of) <= 0.05
+
+
+def test_a_project_whose_differences_are_known_to_wobble_ends_few_reigns_by_mistake():
+    def wobbling(draw):
+        return draw.normal(draw.normal(0, 0.25), 1, 20)  # 2.25 times the variance that blocks explain
+
+    assert false_rollbacks(wobbling) > 0.1  # a new project cannot know
+    assert false_rollbacks(wobbling, Spread(2.25 * 60, 60)) <= 0.05
 
 
 # ---- the gates -----------------------------------------------------------------------------------
@@ -96,6 +188,20 @@ def test_superiority_wants_the_minimum_gain_itself_to_be_proven():
     gains = [verdict("superiority", 2000, 0.03, seed, minimum_gain=0.03).verdict for seed in range(200)]
     assert gains.count("promote") <= 0.05 * 200
     assert verdict("superiority", 2000, 0.06, 0, minimum_gain=0.03).verdict == "promote"
+
+
+def test_neighbours_that_go_together_count_for_the_veto_and_not_for_superiority():
+    gains = np.sort(np.random.default_rng(6).normal(0, 1, 20))
+    gains += 0.6 * gains.std() - gains.mean()  # 2.6 standard errors
+    mixed = np.ravel([gains[:10], gains[:9:-1]], order="F")
+    nothing = np.zeros(20)
+
+    def ruled(name, ours, theirs):
+        found = gate.compare(ours, theirs, metric="error", rows=500, gate=name, level=0.05)
+        return found.verdict, found.low > 0 or found.high < 0
+
+    assert [ruled("veto", nothing, lost) for lost in (mixed, gains)] == [("hold", True), ("promote", False)]
+    assert [ruled("superiority", won, nothing) for won in (mixed, gains)] == [("promote", True), ("promote", True)]
 
 
 @pytest.mark.parametrize("name", ["veto", "superiority"])
@@ -128,6 +234,8 @@ def test_the_price_is_what_is_seen_in_simulation(name, gain):
 def test_the_price_says_what_passes_and_what_does_not():
     found = gate.price("superiority", rows=500, level=0.05, disagreement=0.1)
     assert found.equal == pytest.approx(0.025)
+    veto = gate.price("veto", rows=500, level=0.05, disagreement=0.1)
+    assert 0.95 < veto.equal < 0.96  # what neighbours seem to share by chance makes it err more rarely than its level
     assert found.worse < 0.001 < found.equal < found.better
     at_gain = gate.chance("superiority", found.gain, rows=500, level=0.05, disagreement=0.1)
     assert at_gain == pytest.approx(0.8, abs=1e-6)
@@ -153,12 +261,16 @@ def test_a_better_challenger_passes_more_often(name, rows, level, disagreement, 
 
 
 def test_disagreement_is_measured_on_blocks_and_larger_where_rows_depend():
-    ours, theirs = pair(20_000, 0.02, 0.1, 3)
-    apart = [gate.disagreement(gate.blocks(ours[at : at + 500]), gate.blocks(theirs[at : at + 500]), 500)
-             for at in range(0, 20_000, 500)]  # fmt: skip
-    assert np.mean(apart) == pytest.approx(0.1, rel=0.1)
-    runs = [np.repeat(losses[:100], 5) for losses in (ours, theirs)]
-    assert gate.disagreement(*map(gate.blocks, runs), 500) > 0.2
+    def measured(ours, theirs):
+        return [
+            gate.disagreement(gate.blocks(ours[at : at + 500]), gate.blocks(theirs[at : at + 500]), 500)
+            for at in range(0, 100_000, 500)
+        ]
+
+    ours, theirs = pair(100_000, 0.02, 0.1, 3)
+    assert np.mean(measured(ours, theirs)) == pytest.approx(0.1, rel=0.1)
+    runs = [np.repeat(losses[:2_500], 40) for losses in (ours, theirs)]
+    assert np.mean(measured(*runs)) > 25 * 0.1  # 40 where blocks are long enough; they are 25 rows
 
 
 # ---- sanity --------------------------------------------------------------------------------------

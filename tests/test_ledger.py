@@ -118,7 +118,7 @@ def test_each_gate_has_its_price_at_the_disagreement_that_the_project_has_shown(
     told = ledger.prices(ctx, project, replace(PRESETS["balanced"], window_rows=500))
     assert told.comparisons == sum(bool(entry.comparison) for entry in kept if entry.project == project.id) > 0
     assert 0.0 < told.disagreement < 1.0
-    assert told.gates["veto"].equal == pytest.approx(0.93)
+    assert 0.93 < told.gates["veto"].equal < 0.95
     assert told.gates["superiority"].equal < told.gates["veto"].equal < told.gates["none"].equal == 1.0
     young = ledger.prices(ctx, replace(project, id="nobody"), PRESETS["balanced"])
     assert (young.comparisons, young.disagreement) == (0, 0.1)
