@@ -41,7 +41,7 @@ class SliceScore:
 
 
 def by_slice(told: Answered, schema: Schema) -> list[SliceScore]:
-    """Every slice of at least 30 labelled rows, the worst first. Empty while there are too few rows.
+    """Every slice of at least 30 labelled rows that has a score, the worst first. Empty while there are too few rows.
 
     Intervals are those of `performance.score`: 95 % each. Two that do not overlap differ at less than 1 % (Schenker &
     Gentleman, The American Statistician 2001); with up to 60 slices one may still do so by chance.
@@ -51,6 +51,8 @@ def by_slice(told: Answered, schema: Schema) -> list[SliceScore]:
     for name, mask in slices(told.rows[known].reset_index(drop=True), schema).items():
         if FEWEST_ROWS <= mask.sum() <= len(mask) - FEWEST_ROWS:
             inside, outside = (_headline(told, known, part, schema) for part in (mask, ~mask))
+            if inside is None or outside is None:
+                continue
             worse = inside.high < outside.low if _more_is_better(schema) else inside.low > outside.high
             found.append(SliceScore(name, inside, outside, worse))
     sign = 1 if _more_is_better(schema) else -1
@@ -61,10 +63,10 @@ def _more_is_better(schema: Schema) -> bool:
     return performance.higher_is_better(performance.headline(schema))
 
 
-def _headline(told: Answered, known: NDArray[np.bool_], mask: NDArray[np.bool_], schema: Schema) -> Estimate:
+def _headline(told: Answered, known: NDArray[np.bool_], mask: NDArray[np.bool_], schema: Schema) -> Estimate | None:
     at = np.flatnonzero(known)[mask]
     scores = performance.score(told.labels[at], told.answers[at], None, schema)
-    return next(one for one in scores if one.metric == performance.headline(schema))
+    return next((one for one in scores if one.metric == performance.headline(schema)), None)
 
 
 def reliability(told: Answered, schema: Schema) -> pd.DataFrame:

@@ -11,7 +11,8 @@ time of the influences (`core.dependence`), and Student's t replaces the normal 
 * log loss, Brier, MAE and RMSE are taken on the log scale; R2 on the log scale of ``1 - R2``
 
 Assumed: the rows of one window are a stationary stretch. What cannot be computed (one class only, a constant label,
-too few rows) is left out of the result.
+too few rows) is left out of the result, and so is a mean of losses that are all equal (of perfect answers, say): they
+do not tell how far the mean may be off, and an interval of no width would say that it cannot be.
 """
 
 import math
@@ -32,6 +33,7 @@ Labels: TypeAlias = "pd.Series[Any] | NDArray[Any]"
 
 FEWEST_ROWS = 10  # below that only accuracy is given: Wilson's interval holds for any number of rows
 LEVEL = 0.05  # intervals hold 1 - LEVEL
+SAME = 1e-9  # relative: losses that differ by less are taken to be equal
 SMALLEST = float(np.finfo(np.float64).eps)  # a probability of 0 counts as this in the log loss
 
 
@@ -289,6 +291,8 @@ def _with_intervals(raw: list[_Raw], size: int) -> tuple[Estimate, ...]:
     errors = np.sqrt((influences**2).sum(axis=0) / max(size - 1, 1) / size * times)
     found = []
     for one, time, quantile, error in zip(raw, times, quantiles, errors, strict=True):
+        if one.kind in ("log", "log_rest") and error <= SAME * abs(one.value):
+            continue
         low, high = _limits(one, float(time), float(quantile), float(error))
         found.append(Estimate(one.metric, float(one.value), float(low), float(high), size))
     return tuple(found)
@@ -315,10 +319,10 @@ def _limits(raw: _Raw, time: float, quantile: float, error: float) -> tuple[floa
         reach = quantile * error / (value * (1 - value))
         return float(special.expit(special.logit(value) - reach)), float(special.expit(special.logit(value) + reach))
     if raw.kind == "log":
-        factor = math.exp(quantile * error / value) if value > 0 else 1.0
+        factor = math.exp(quantile * error / value)
         return value / factor, value * factor
     rest = 1 - value
-    factor = math.exp(quantile * error / rest) if rest > 0 else 1.0
+    factor = math.exp(quantile * error / rest)
     return 1 - rest * factor, 1 - rest / factor
 
 
