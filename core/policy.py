@@ -79,7 +79,7 @@ class Policy(_Stored):
     ``on_performance`` retrains as soon as the
     champion's loss has risen, rather than when a fresh model would do better; either way the rise is told.
     ``growth`` retrains once there are so many times the labelled rows that the champion learned from, ``period`` after
-    so many windows, ``after_labels`` after so many new labels. ``quorum`` is how many triggers must agree.
+    so many windows, ``after_labels`` after so many new labels. ``quorum`` is how many triggers must agree (see `checked`).
     ``most_retrains`` is the share of windows that may end in a retrain in the long run. Levels are error rates:
     ``performance_level`` a window, ``gate_level`` a challenge,
     ``rollback_level`` a reign, ``drift_budget`` a check. ``blocks`` names the sanity checks (`core.gate.SANITY`) that
@@ -148,12 +148,26 @@ class Policy(_Stored):
         except ValueError as error:
             raise InvalidInput(f"Policy: {error}") from None
 
+    def checked(self) -> Self:
+        """The same policy, if it can ever come to a retrain, or says that it shall not. Raises InvalidInput.
+
+        For where a policy is taken on. One that an older database holds is read and judged as it was.
+        """
+        on = [name for name in TRIGGER_SETTINGS if getattr(self, name)]
+        if self.retrains and len(on) < self.quorum:
+            raise InvalidInput(
+                f"Policy: quorum is {self.quorum}, but {len(on)} triggers are on ({', '.join(on) or 'none'}), so that they "
+                f"could never agree. Lower quorum, turn on more of {', '.join(TRIGGER_SETTINGS)}, or turn retrains off"
+            )
+        return self
+
     @property
     def sliding(self) -> int:
         """Windows a sliding training window spans."""
         return self.sliding_windows or self.warm_up_windows
 
 
+TRIGGER_SETTINGS = ("on_performance", "on_staleness", "growth", "period", "on_drift", "after_labels")
 RETIRED = {
     "on_age",
     "longest_period",

@@ -30,13 +30,14 @@ def create(
         raise InvalidInput(f"A project's name has 1 to 60 characters; {name!r} has {len(name)}")
     if not schema.features:
         raise InvalidInput("The schema has no feature left; mark at least one column as a feature")
+    policy = (policy or Policy()).checked()
     with ctx.database.write() as con:
         taken = {project.id for project in projects.every(con, archived=True)}
         if any(project.name.casefold() == name.casefold() for project in projects.every(con)):
             raise Conflict(f"There is a project {name!r} already. Choose another name, or archive that one")
         project = Project(_free_slug(name, taken), name, schema, now, None, source)
         projects.insert(con, project)
-        policies.insert(con, project.id, (policy or Policy()).to_json(), user.name, now)
+        policies.insert(con, project.id, policy.to_json(), user.name, now)
     return project
 
 
@@ -108,9 +109,13 @@ def policy_versions(ctx: Context, project: str) -> list[PolicyVersion]:
 
 
 def set_policy(ctx: Context, user: User, project: str, policy: Policy, now: datetime, *, why: str = "") -> int:
-    """Judge by this policy from the next check on; return its version. Older versions are kept."""
+    """Judge by this policy from the next check on; return its version. Older versions are kept.
+
+    Raises InvalidInput for a policy whose triggers could never agree.
+    """
     auth.require(ctx, user, Role.ADMIN)
     get(ctx, project)
+    policy = policy.checked()
     with ctx.database.write() as con:
         version = policies.insert(con, project, policy.to_json(), user.name, now)
         audit.insert(con, user.name, "policy_set", project, now, version=str(version), why=" ".join(why.split()))

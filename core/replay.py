@@ -440,7 +440,7 @@ def policy_of(given: argparse.Namespace) -> Policy:
     else:
         chosen = PRESETS[given.policy]
     said = {"estimator": given.estimator, "window_rows": given.window, "warm_up_windows": given.warm_up}
-    return replace(chosen, **{name: value for name, value in said.items() if value is not None})
+    return replace(chosen, **{name: value for name, value in said.items() if value is not None}).checked()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

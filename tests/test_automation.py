@@ -12,7 +12,7 @@ from core.backtest import Backtest, Trial, contestants
 from core.policy import PRESETS, Policy
 from core.records import SYSTEM, Outcome, Role
 from core.sources import SOURCES
-from core.store import backtests
+from core.store import backtests, policies
 from core.store.codec import dump
 from tests.conftest import NOW
 from tests.server import ROOT
@@ -98,6 +98,18 @@ def test_a_preset_is_taken_changed_saved_with_a_reason_and_undone(ctx, project):
     assert not test.exception
     newest = projects.policy_versions(ctx, project.id)[0]
     assert (newest.version, newest.policy, newest.why) == (4, made.policy, "back to version 2")
+
+
+def test_triggers_that_could_never_agree_are_refused_and_a_project_that_has_such_a_policy_goes_on(ctx, project):
+    test = opened(Role.ADMIN)
+    test.number_input(key="1-current-quorum").set_value(6)
+    button(test, "Judge by this from now on").click().run()
+    assert "quorum is 6, but 2 triggers are on" in test.error[0].value
+    assert projects.policy(ctx, project.id)[0] == 1
+    with ctx.database.write() as con:  # as an earlier release took it
+        policies.insert(con, project.id, Policy(quorum=6).to_json(), "admin", NOW)
+    assert projects.policy(ctx, project.id)[1].quorum == 6
+    assert not opened(Role.ADMIN).exception
 
 
 def test_a_backtest_is_asked_for_watched_and_cancelled(ctx, project):

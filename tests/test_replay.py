@@ -182,6 +182,13 @@ def test_rows_are_ordered_by_what_a_column_means_or_not_at_all(file, tmp_path, c
         assert (code, same in told["error"]) == (2, True), told
 
 
+def test_a_policy_whose_triggers_could_never_agree_is_refused(file, tmp_path, capsys):
+    path = tmp_path / "strict.json"
+    path.write_text('{"quorum": 3}')
+    assert replay.main([file, *HOW, "--policy-file", str(path)]) == 2
+    assert "quorum is 3, but 2 triggers are on (on_staleness, growth)" in json.loads(capsys.readouterr().out)["error"]
+
+
 def test_what_nobody_foresaw_ends_with_2_and_not_with_a_verdict(file, capsys, monkeypatch):
     monkeypatch.setattr(replay, "as_json", lambda *_: 1 / 0)
     assert replay.main([file, *HOW]) == 2
