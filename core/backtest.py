@@ -12,7 +12,6 @@ A retrain costs something, or everybody would retrain always. ``price`` says wha
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -496,7 +495,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )  # fmt: skip
         advice = advise(test)
         code = commands.CANNOT if advice.name is None else int(advice.change)
-        return json.dumps(as_json(test)) if given.json else in_words(test), code
+        return commands.to_json(as_json(test)) if given.json else in_words(test), code
 
     return commands.end(work, as_json=given.json)
 

@@ -1,13 +1,32 @@
 """What the commands that judge a file have in common: how they end."""
 
 import json
+import math
 import sys
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from core.errors import ContinualError
 
 CANNOT = 2  # nothing is known; 0 and 1 are verdicts
+
+
+def to_json(told: Any) -> str:
+    """The object as JSON text; a number that is not known or has no bound is null, since JSON has neither.
+
+    >>> to_json({"mean": 0.5, "low": float("-inf"), "of": (float("nan"), 1)})
+    '{"mean": 0.5, "low": null, "of": [null, 1]}'
+    """
+    return json.dumps(_finite(told), allow_nan=False)
+
+
+def _finite(told: Any) -> Any:
+    if isinstance(told, dict):
+        return {name: _finite(value) for name, value in told.items()}
+    if isinstance(told, (list, tuple)):
+        return [_finite(value) for value in told]
+    return None if isinstance(told, float) and not math.isfinite(told) else told
 
 
 def end(work: Callable[[], tuple[str, int]], *, as_json: bool) -> int:

@@ -8,7 +8,6 @@ warm-up windows are history whose labels are known when the replay begins.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -455,7 +454,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         policy = policy_of(given)
         features, labels, schema = read(given.file, given.target, given.order)
         played = replay(features, labels, schema, policy, label_delay=given.label_delay, seed=given.seed)
-        return json.dumps(as_json(played, schema)) if given.json else in_words(played, schema), 0
+        return commands.to_json(as_json(played, schema)) if given.json else in_words(played, schema), 0
 
     return commands.end(work, as_json=given.json)
 

@@ -291,3 +291,10 @@ def test_the_command_in_words_has_a_line_a_policy(file, capsys):
 def test_the_command_ends_with_2_where_it_cannot_tell(file, capsys):
     assert backtest.main([file, *HOW[:4], "--window", "1000", "--json"]) == 2
     assert "at least 9 are needed" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_what_has_no_bound_is_null_in_json(file, capsys):
+    assert backtest.main([file, *HOW, "--warm-up", "26", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert told["windows"] == 4
+    assert {line["gain"]["low"] for line in told["policies"]} == {None}
