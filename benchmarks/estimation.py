@@ -7,6 +7,8 @@
    with the last labelled value.
 4. A concept drift put in (labels flipped for the rows above a feature's 60 % quantile): labelled windows until the
    guess is called not valid; and how often it is called so without.
+5. Random streams that stand still, of which only the mix of rows drifts, and whose concept drifts: how often guesses
+   are called not valid, how often they are trusted, and in how many streams that was a mistake.
 """
 
 import argparse
@@ -22,11 +24,16 @@ from numpy.typing import NDArray
 from core import estimation, estimators, performance
 from core.records import Column, Kind, Schema, Task
 
+Floats = NDArray[np.float64]
 SAMPLES = Path(__file__).parent.parent / "data" / "samples"
 STREAMS = {"elec2": (480, 10), "noaa_weather": (365, 5), "employment_ma": (1000, 8), "bike_sharing": (168, 10)}
 MOST_ROWS = 24_000
 CALIBRATED_ON = 4  # windows
 WIDE = 10  # different values: features that can be sorted by
+DRAWN, LONG = 60, 240  # windows of a random stream
+DRAWN_SIZE, DRAWN_FEATURES = 300, 5  # rows of its windows, and features
+DRAWN_TRAINED = 10  # windows
+KINDS = ("nothing", "mix", "labels' shares", "rotating", "wandering", "abrupt", "recurring", "rotating and mix")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +43,7 @@ class Answered:
     rows: pd.DataFrame
     labels: NDArray[Any]
     answers: NDArray[Any]
-    probabilities: NDArray[np.float64] | None
+    probabilities: Floats | None
 
     def __getitem__(self, chosen: Any) -> "Answered":
         chances = None if self.probabilities is None else self.probabilities[chosen]
@@ -81,7 +88,7 @@ def spans(count: int, size: int) -> Iterator[slice]:
     return (slice(first, first + size) for first in range(0, count - size + 1, size))
 
 
-def row(title: str, errors: NDArray[np.float64], others: NDArray[np.float64], inside: list[bool], scale: float) -> None:
+def row(title: str, errors: Floats, others: Floats, inside: list[bool], scale: float) -> None:
     print(
         f"{title:36} {len(errors):4d} {scale * errors.mean():8.2f} {scale * others.mean():8.2f} {np.mean(inside):8.0%}"
     )
@@ -90,7 +97,7 @@ def row(title: str, errors: NDArray[np.float64], others: NDArray[np.float64], in
 def covariate(seeds: range) -> None:
     print("\n1. Pure covariate shift, calibrated on random rows: mean error (points of accuracy; MAE as it is)")
     print(f"{'stream, sorted by':36} {'win.':>4} {'guess':>8} {'no change':>8} {'covered':>8}")
-    everything: list[NDArray[np.float64]] = []
+    everything: list[Floats] = []
     covered: list[bool] = []
     for name, (size, _) in STREAMS.items():
         scale = 1.0 if name == "bike_sharing" else 100.0
@@ -110,7 +117,9 @@ def covariate(seeds: range) -> None:
                 for span in spans(len(ordered.labels), size):
                     window = ordered[span]
                     told_score = realised(window, schema)
-                    guess = estimation.guess(calibration, window.answers, window.probabilities, schema)
+                    guess = estimation.guess(
+                        calibration, window.answers, window.probabilities, schema, rows=window.rows
+                    )
                     assert guess is not None
                     errors.append(abs(guess.value - told_score))
                     others.append(abs(before - told_score))
@@ -143,7 +152,9 @@ def prequential(told: Answered, schema: Schema, size: int, delay: int) -> list[S
         calibration = estimation.calibrate(
             known.labels, known.answers, known.probabilities, schema, window_rows=size, rows=known.rows
         )
-        guess = estimation.guess(calibration, window.answers, window.probabilities, schema, past=past)
+        guess = estimation.guess(
+            calibration, window.answers, window.probabilities, schema, rows=window.rows, past=past, age=delay
+        )
         assert guess is not None
         done = estimation.Reconciled(guess, realised(window, schema))
         valid = estimation.trust([*(step.reconciled for step in steps), done]).valid
@@ -231,14 +242,100 @@ def broken_concept(seeds: range) -> None:
         )
 
 
+def drawn(kind: str, windows: int, seed: int) -> tuple[pd.DataFrame, "pd.Series[Any]", Schema]:
+    """A random stream of three clouds of rows, whose labels are more and less certain, of which ``kind`` drifts.
+
+    The first `DRAWN_TRAINED` windows, to train on, stand still. Within each cloud the chance of a label rises along one
+    direction, which is the concept: it turns at a steady pace, at random, at once, or to and fro.
+    """
+    rng = np.random.default_rng([seed, KINDS.index(kind)])
+    count = (DRAWN_TRAINED + windows) * DRAWN_SIZE
+    window = np.maximum(np.arange(count) // DRAWN_SIZE - DRAWN_TRAINED + 1, 0)  # 0: those to train on
+    later = np.arange(windows)
+    chances = np.full((windows, 3), 1 / 3)
+    if "mix" in kind:
+        walk = 0.5 * rng.normal(size=(windows, 3)).cumsum(axis=0)
+        season = 2 * np.sin(2 * np.pi * (later[:, None] / rng.uniform(6, 20) + rng.uniform(size=3)))
+        steps = np.repeat(2 * rng.normal(size=(windows // 3 + 1, 3)), 3, axis=0)[:windows]
+        chances = np.exp((walk, season, steps)[rng.integers(3)])
+        chances /= chances.sum(axis=1, keepdims=True)
+    angle = np.zeros(windows)
+    if "rotating" in kind:
+        angle = rng.uniform(0.01, 0.1) * later
+    elif kind == "wandering":
+        angle = 0.15 * rng.normal(size=windows).cumsum()
+    elif kind == "abrupt":
+        for change in rng.choice(np.arange(8, windows), size=rng.integers(1, 4), replace=False):
+            angle[change:] += rng.uniform(0.3, 1.2)
+    elif kind == "recurring":
+        angle = rng.uniform(0.3, 1.2) * (later // rng.integers(5, 15) % 2)
+    chances, angle = np.r_[[[1 / 3] * 3], chances], np.r_[0.0, angle]
+    cloud = (rng.uniform(size=count)[:, None] > chances[window].cumsum(axis=1)[:, :2]).sum(axis=1)
+    within = rng.normal(size=(count, DRAWN_FEATURES))
+    along, across = np.linalg.qr(rng.normal(size=(DRAWN_FEATURES, 2)))[0].T
+    turned = np.cos(angle)[window] * (within @ along) + np.sin(angle)[window] * (within @ across)
+    positive = rng.uniform(size=count) < 1 / (1 + np.exp(-turned * rng.permutation([6.0, 2.0, 0.7])[cloud]))
+    rows = 2 * rng.normal(size=(3, DRAWN_FEATURES))[cloud] + within
+    if kind == "labels' shares":
+        share = 1 / (1 + np.exp(-0.5 * rng.normal(size=windows).cumsum()))
+        wanted = rng.uniform(size=count) < np.r_[0.5, share][window]
+        chosen = np.where(
+            wanted, rng.choice(np.flatnonzero(positive), count), rng.choice(np.flatnonzero(~positive), count)
+        )
+        rows, positive = rows[chosen], positive[chosen]
+    names = [f"x{number}" for number in range(DRAWN_FEATURES)]
+    labels = pd.Series(np.where(positive, "1", "0").astype(object))
+    schema = Schema(tuple(Column(name, Kind.NUMERIC) for name in names), "target", Task.BINARY, ("0", "1"))
+    return pd.DataFrame(rows, columns=names), labels, schema
+
+
+def random_streams(count: int) -> None:
+    print(
+        f"\n5. Random streams of {DRAWN_SIZE} rows a window: errors in points of accuracy, shares of windows and streams"
+    )
+    print(
+        f"{'what drifts':18} {'late':>4} {'runs':>4} {'win.':>4} {'guess':>6} {'last':>6} {'covered':>8} {'parted':>7} "
+        f"{'trusted':>8} {'guess':>6} {'last':>6} {'ever':>5} {'worse':>6}"
+    )
+    for kind, windows in [*((kind, DRAWN) for kind in KINDS), ("mix", LONG), ("abrupt", LONG)]:
+        runs: dict[int, list[list[Step]]] = {1: [], 5: []}
+        for seed in range(count if windows == DRAWN else count // 4):
+            rows, labels, schema = drawn(kind, windows, seed)
+            told = answered(schema, rows, labels, DRAWN_TRAINED * DRAWN_SIZE, seed)
+            for delay, found in runs.items():
+                found.append(prequential(told, schema, DRAWN_SIZE, delay))
+        for delay, found in runs.items():
+            of_kind(kind, delay, windows, found)
+
+
+def of_kind(kind: str, delay: int, windows: int, runs: list[list[Step]]) -> None:
+    """``parted``: streams ever called not valid; ``worse``: those where guesses did worse than the last score while trusted."""
+    errors = 100 * np.array([[step.reconciled.error for step in steps] for steps in runs])
+    others = 100 * np.array([[step.reconciled.rival_error for step in steps] for steps in runs])
+    trusted = np.array([[step.trusted for step in steps] for steps in runs])
+    inside = [
+        one.guess.low <= one.realised <= one.guess.high for steps in runs for one in (s.reconciled for s in steps)
+    ]
+    parted = np.mean([not all(step.valid_after for step in steps) for steps in runs])
+    worse = ((errors - others) * trusted).sum(axis=1) > 0
+    shown = f"{errors[trusted].mean():6.2f} {others[trusted].mean():6.2f}" if trusted.any() else " " * 13
+    print(
+        f"{kind:18} {delay:4d} {len(runs):4d} {windows:4d} {errors.mean():6.2f} {others.mean():6.2f} {np.mean(inside):8.0%} "
+        f"{parted:7.0%} {trusted.mean():8.0%} {shown} {trusted.any(axis=1).mean():5.0%} {worse.mean():6.0%}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="of part 1; part 4 has four times, part 5 eight times as many"
+    )
     seeds = range(parser.parse_args().seeds)
     covariate(seeds)
     sorted_streams(0)
     real_streams(0)
-    broken_concept(seeds)
+    broken_concept(range(4 * len(seeds)))
+    random_streams(8 * len(seeds))
 
 
 if __name__ == "__main__":

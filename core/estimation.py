@@ -11,7 +11,8 @@ towards the overall mean. It sees a change of the mix of answers and nothing els
 **Assumed**: given the answer and its confidence, a row is as likely to be right as before. Covariate drift mostly keeps
 that; concept drift breaks it, and no label-free method can notice (Garg et al., ICLR 2022, Proposition 1). So each
 guess is reconciled once its labels arrive: `trust` takes it out of view when the realised score parts from it, and
-shows it as trusted only where it has beaten the plain answer "as in the last labelled window".
+shows it as trusted only where it has proved nearer than the plain answer "as in the last labelled window", by a bet
+that guesses without a lead win once in 100 at most, ever.
 """
 
 import math
@@ -24,7 +25,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from core import performance
+from core import performance, profiles
 from core.dependence import autocorrelation_time
 from core.errors import NotEnoughRows
 from core.records import Guess, Kind, Schema
@@ -38,7 +39,24 @@ PENALTY = 1.0  # of the squared weights, but for the intercept, in the calibrati
 TENTHS = 10  # groups of answers in the error model
 PULL = 20.0  # rows of the overall mean in each group
 SLICES = 10  # of each feature, where the calibration is looked at for misfit
+FEWEST_IN_SLICE = 20  # rows, for its misfit to count
 CERTAIN = 1e-6  # a confidence nearer to 0 or 1 counts as this
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """How the calibration is off over the slices of one feature.
+
+    A number or time (in seconds) falls between ``borders``, a category is one of ``names``; ``shares`` are those of the
+    calibrated rows, first of missing and unheard-of values. ``variance`` is that of the slices' true mean rest.
+    """
+
+    column: str
+    kind: Kind
+    borders: tuple[float, ...]
+    names: tuple[str, ...]
+    shares: tuple[float, ...]
+    variance: float
 
 
 @dataclass(frozen=True)
@@ -48,8 +66,8 @@ class Calibration:
     ``weights`` and ``covariance`` (row by row) are of the error model's columns: for classes intercept, logit of the
     confidence and one offset a class but the first; for numbers one mean a group, between ``edges``. ``time`` is the
     autocorrelation time of what the model leaves unexplained, ``noise`` its variance in each group (numbers only),
-    ``misfit`` the standard deviation of its mean over slices of the features beyond chance. ``last`` is the realised
-    score of the newest labelled window: what to beat.
+    ``misfits`` what it leaves in slices of the features beyond chance. ``last`` is the realised score of the newest
+    labelled window: what to beat.
     """
 
     metric: str
@@ -58,7 +76,7 @@ class Calibration:
     edges: tuple[float, ...]
     noise: tuple[float, ...]
     time: float
-    misfit: float
+    misfits: tuple[Misfit, ...]
     last: float
     rows: int
 
@@ -90,7 +108,8 @@ class Trust:
     """``score``: the share by which the guesses' mean error undercuts that of the last labelled value; 0 and below: none.
 
     ``valid`` is None before anything was reconciled, False while realised scores part from the guesses. ``trusted``
-    needs a valid guess and a proven lead; without it show the last labelled value and its age instead.
+    needs a valid guess and a proven lead; without it show the last labelled value and its age instead. ``error`` and
+    ``rival_error`` are the mean errors of both over the newest 12 of all ``windows``.
     """
 
     valid: bool | None
@@ -148,7 +167,7 @@ def calibrate(
         edges=tuple(edges.tolist()),
         noise=tuple(noise.tolist()),
         time=time,
-        misfit=_misfit(rest, features, schema, time),
+        misfits=_misfits(rest, features, schema, time),
         last=float(right[-window_rows:].mean()),
         rows=int(known.sum()),
     )
@@ -186,37 +205,69 @@ def _logistic(design: Floats, right: Floats) -> tuple[Floats, Floats]:
     return weights, np.linalg.inv(hessian)
 
 
-def _misfit(rest: Floats, rows: pd.DataFrame | None, schema: Schema, time: float) -> float:
-    """How far off the calibration is over slices of a feature, beyond chance: a standard deviation, 0 without features.
+def _misfits(rest: Floats, rows: pd.DataFrame | None, schema: Schema, time: float) -> tuple[Misfit, ...]:
+    """The features over whose slices the calibration is off beyond chance; none without rows.
 
-    Slices are tenths of a number or a time, and the values of a category; the feature with the largest misfit counts,
-    for that may be the one that moves. One-way random effects, by moments (DerSimonian & Laird, Controlled Clinical
-    Trials 1986).
+    Slices are tenths of a number or a time, and the values of a category. One-way random effects, by moments
+    (DerSimonian & Laird, Controlled Clinical Trials 1986).
     """
     if rows is None:
-        return 0.0
-    variance = float(rest.var()) * time
-    worst = 0.0
+        return ()
+    chance = float(rest.var()) * time
+    found = []
     for column in schema.features:
-        codes = _slices(rows[column.name], column.kind)
-        counts = np.bincount(codes).astype(np.float64)
-        means = np.bincount(codes, weights=rest)[counts >= 20] / counts[counts >= 20]
-        counts = counts[counts >= 20]
-        if len(means) < 2:
+        borders, names = _slices(rows[column.name], column.kind)
+        codes, count = _codes(rows[column.name], column.kind, borders, names)
+        counts = np.bincount(codes, minlength=count).astype(np.float64)
+        totals = np.bincount(codes, weights=rest, minlength=count)
+        enough = counts >= FEWEST_IN_SLICE
+        if enough.sum() < 2:
             continue
-        spread = float(counts @ (means - rest.mean()) ** 2) - (len(means) - 1) * variance
-        weight = counts.sum() - float((counts**2).sum()) / counts.sum()
-        worst = max(worst, spread / weight)
-    return math.sqrt(worst)
+        sizes, means = counts[enough], totals[enough] / counts[enough]
+        spread = float(sizes @ (means - rest.mean()) ** 2) - (len(means) - 1) * chance
+        variance = spread / (sizes.sum() - float((sizes**2).sum()) / sizes.sum())
+        if variance > 0:
+            shares = tuple((counts / len(rest)).tolist())
+            found.append(Misfit(column.name, column.kind, borders, names, shares, variance))
+    return tuple(found)
 
 
-def _slices(values: "pd.Series[Any]", kind: Kind) -> NDArray[np.int64]:
-    """A slice number for each row; missing values are a slice of their own."""
-    if kind in (Kind.CATEGORICAL, Kind.BOOLEAN):
-        codes = pd.factorize(values)[0]
-    else:
-        codes = pd.qcut(values.rank(method="min"), SLICES, labels=False, duplicates="drop").fillna(-1).to_numpy()
-    return np.asarray(codes, dtype=np.int64) + 1
+def _slices(values: "pd.Series[Any]", kind: Kind) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """The borders between tenths of a number or a time, or the names of a category's values."""
+    if kind is Kind.CATEGORICAL:
+        return (), tuple(sorted(values.dropna().astype(str).unique()))
+    present = profiles.numbers(values, kind)
+    present = present[np.isfinite(present)]
+    if not len(present):
+        return (), ()
+    return tuple(np.unique(np.quantile(present, np.linspace(0, 1, SLICES + 1)[1:-1])).tolist()), ()
+
+
+def _codes(
+    values: "pd.Series[Any]", kind: Kind, borders: tuple[float, ...], names: tuple[str, ...]
+) -> tuple[NDArray[np.intp], int]:
+    """The slice each value falls in, of how many; the first is that of missing and of unheard-of values."""
+    if kind is Kind.CATEGORICAL:
+        return pd.Index(names, dtype=object).get_indexer(pd.Index(values, dtype=object)) + 1, len(names) + 1
+    seen = profiles.numbers(values, kind)
+    return np.where(np.isnan(seen), 0, np.searchsorted(borders, seen, side="right") + 1), len(borders) + 2
+
+
+def _moved(calibration: Calibration, rows: pd.DataFrame) -> float:
+    """The variance of the mean rest of rows whose mix is not that of the calibrated ones: of the worst feature.
+
+    Slices are off independently of each other, so that the mean is off by a variance of ``sum (p - q)^2`` of theirs for
+    shares ``p`` now and ``q`` before: nothing while the mix stands still, all of it where the rows are of one rare slice.
+    What that sum is by chance is taken off: it is part of the rows' own variance.
+    """
+    worst = 0.0
+    for one in calibration.misfits:
+        codes, count = _codes(rows[one.column], one.kind, one.borders, one.names)
+        before = np.array(one.shares)
+        moved = np.bincount(codes, minlength=count) / len(rows) - before
+        chance = (1 - before @ before) * (1 / len(rows) + 1 / calibration.rows)
+        worst = max(worst, one.variance * float(moved @ moved - chance))
+    return worst
 
 
 # ---- guessing ----------------------------------------------------------------------------------------------------
@@ -226,13 +277,16 @@ def guess(
     probabilities: Floats | None,
     schema: Schema,
     *,
+    rows: pd.DataFrame | None = None,
     past: Sequence[Reconciled] = (),
+    age: int = 1,
 ) -> Guess | None:
     """The score that these answers probably have: accuracy 0 to 1, or mean absolute error. None without an answer.
 
     ``past`` are earlier guesses of this project whose labels have come: where they missed by more than they should,
-    the interval widens. It allows for the luck of the window's own labels, for the calibration resting on few rows, and
-    for its misfit.
+    the interval widens. It allows for the luck of the window's own labels, for the calibration resting on few rows, and,
+    given the features of these ``rows``, for its misfit where their mix is not that of the calibrated ones. ``age`` is by
+    how many windows this one is later than the newest labelled one.
     """
     known = pd.notna(np.asarray(predictions))
     size = int(known.sum())
@@ -254,12 +308,15 @@ def guess(
         luck = design @ np.array(calibration.noise)
         slope = design.mean(axis=0)
     value = float(each.mean())
-    variance = float(luck.mean()) * calibration.time / size + float(slope @ covariance @ slope) + calibration.misfit**2
-    deviation = max(math.sqrt(variance) * _widening(past), 1e-9)
+    variance = float(luck.mean()) * calibration.time / size + float(slope @ covariance @ slope)
+    if rows is not None:
+        variance += _moved(calibration, rows[known])
+    widened = _widening(past)
+    deviation = max(math.sqrt(variance) * widened, 1e-9)
     reach = float(stats.norm.ppf((1 + COVERS) / 2)) * deviation
     top = 1.0 if schema.task.is_classification else math.inf
     low, high = max(value - reach, 0.0), min(value + reach, top)
-    return Guess(calibration.metric, value, low, high, size, deviation, calibration.last)
+    return Guess(calibration.metric, value, low, high, size, deviation, calibration.last, age, widened)
 
 
 WIDENING_PRIOR = 6  # windows without surprise that are supposed beforehand
@@ -269,56 +326,82 @@ MEMORY = 12  # reconciled windows that count
 def _widening(past: Sequence[Reconciled]) -> float:
     """How much wider than computed the errors of the past say the interval must be; 1 and up.
 
-    The spread of the newest surprises, each cut at four deviations so that one break does not blind for long.
+    The spread of the newest surprises, in deviations as computed, each cut at four of them so that one break does not
+    blind for long.
     """
-    newest = [min(abs(one.surprise), 4.0) ** 2 for one in past[-MEMORY:]]
+    newest = [min(abs(one.surprise) * one.guess.widened, 4.0) ** 2 for one in past[-MEMORY:]]
     return max(1.0, math.sqrt((sum(newest) + WIDENING_PRIOR) / (len(newest) + WIDENING_PRIOR)))
 
 
 # ---- reconciling -------------------------------------------------------------------------------------------------
-PARTED = 2.58  # deviations by which one realised score parts from its guess: 1 % of the time by chance
-PARTED_TWICE = 2.0  # and by which two in a row do, on average and to the same side: about 0.5 %
+SLACK = 1.0  # deviations that a surprise may have before it adds up
+PARTED = 4.0  # sum of what is beyond: standard normal surprises reach it once in 7,600 windows (Siegmund, 1985)
 CALM = 1.64  # within this a realised score agrees with its guess
 CALM_WINDOWS = 2  # agreeing in a row, to be valid again
-FEWEST_WINDOWS = 6  # reconciled, to be trusted
-TRUST_LEVEL = 0.05
+LEVEL = 0.01  # chance that guesses without a lead are ever trusted
+STAKES = np.array([0.3, 0.6, 0.9])  # of what is at hand: a third of the capital bets with each
 
 
 def trust(past: Sequence[Reconciled]) -> Trust:
     """Whether guesses are to be believed, from all that were reconciled so far, oldest first.
 
-    Not valid from the window whose realised score lies 2.6 deviations off the guess, or the second in a row 2 off to
-    the same side, until two in a row agree. Trusted: valid, and over the last 12 windows the error was smaller than
-    that of the last labelled value by more than chance explains (one-sided paired t, 5 % a look).
+    Trusted: valid; a lead over the last labelled value was proven (`_proven`); and over the last 12 windows, which are
+    what ``error``, ``rival_error`` and ``score`` are of, the guesses are ahead.
     """
     if not past:
         return Trust(None, False, None, None, None, 0)
     newest = past[-MEMORY:]
-    lead = np.array([one.rival_error - one.error for one in newest])
     error = float(np.mean([one.error for one in newest]))
     rival = float(np.mean([one.rival_error for one in newest]))
-    valid = is_valid([one.surprise for one in past])
-    enough = len(newest) >= FEWEST_WINDOWS
-    ahead = enough and lead.mean() > stats.t.ppf(1 - TRUST_LEVEL, len(lead) - 1) * lead.std(ddof=1) / math.sqrt(
-        len(lead)
-    )
-    score = 1 - error / rival if rival > 0 else 0.0
-    return Trust(valid, bool(valid and ahead), score, error, rival, len(past))
+    valid = validity(past)
+    return Trust(valid[-1], _proven(past, valid), 1 - error / rival if rival > 0 else 0.0, error, rival, len(past))
 
 
-def is_valid(surprises: Sequence[float]) -> bool:
-    """Whether guesses agree with what was realised, after these surprises (in deviations), oldest first.
+def validity(past: Sequence[Reconciled]) -> list[bool]:
+    """Whether guesses agree with what was realised, after each of these, oldest first.
 
-    >>> is_valid([0.3, -0.8]), is_valid([0.3, -3.1]), is_valid([-3.1, 0.2]), is_valid([-3.1, 0.2, 0.4])
-    (True, False, False, True)
+    A two-sided cumulative sum of the surprises (Page, Biometrika 1954), and any that reaches the limit alone. Guesses
+    that were made before the last one counted was labelled may be off together: they do not add up. Valid again after
+    two in a row that agree.
     """
-    valid, calm, before = True, 0, 0.0
-    for surprise in surprises:
-        together = (surprise + before) / 2
-        if abs(surprise) > PARTED or (before * surprise > 0 and abs(together) > PARTED_TWICE):
-            valid, calm = False, 0
+    found: list[bool] = []
+    valid, calm, above, below, counted = True, 0, 0.0, 0.0, -math.inf
+    for number, one in enumerate(past):
+        if number - counted >= one.guess.age:
+            above = max(0.0, above + one.surprise - SLACK)
+            below = max(0.0, below - one.surprise - SLACK)
+            counted = number
+        if max(above, below, abs(one.surprise) - SLACK) > PARTED:
+            valid, calm, above, below = False, 0, 0.0, 0.0
         else:
-            calm = calm + 1 if abs(surprise) <= CALM else 0
+            calm = calm + 1 if abs(one.surprise) <= CALM else 0
             valid = valid or calm >= CALM_WINDOWS
-        before = surprise
-    return valid
+        found.append(valid)
+    return found
+
+
+def _proven(past: Sequence[Reconciled], valid: Sequence[bool]) -> bool:
+    """Whether guesses have proved nearer than the last labelled value, and have not fallen behind or parted since.
+
+    A bet on each lead (Choe & Ramdas, *Comparing sequential forecasters*, Operations Research 2024). A lead cannot leave
+    plus or minus the distance of the two values, known beforehand, so that part of a capital can be staked without
+    ruin; guesses without a mean lead multiply it by 100 with a chance of 1 % at most, however often one looks (Ville).
+    Nothing is assumed of the leads' distribution, nor of their dependence: a bet is placed only on a guess made after
+    the last bet was settled, so that labels five windows late make a proof take five times as long.
+
+    The proof is void once guesses part from what was realised, or fall behind over the last 12 windows: what was won is
+    lost, what was lost stays so.
+    """
+    capital, settled, trusted = np.ones(len(STAKES)), -math.inf, False
+    leads = [one.rival_error - one.error for one in past]
+    for number, one in enumerate(past):
+        if not trusted and number - settled >= one.guess.age:
+            distance = abs(one.guess.value - one.guess.last)
+            capital = capital * (1 + STAKES * leads[number] / max(distance, one.guess.deviation))
+            settled = number
+        ahead = sum(leads[max(number + 1 - MEMORY, 0) : number + 1]) > 0
+        if not valid[number] or (trusted and not ahead):
+            capital, settled, trusted = np.minimum(capital, 1.0), number, False
+        else:
+            trusted = trusted or bool(ahead and capital.mean() >= 1 / LEVEL)
+    return trusted

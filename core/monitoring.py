@@ -38,13 +38,17 @@ class Guessed:
 
 
 def estimates(ctx: Context, project: Project, policy: Policy, *, windows: int = 120) -> tuple[list[Guessed], Trust]:
-    """The guesses of the newest windows, oldest first, and whether guesses deserve to be shown now."""
+    """The guesses of the newest windows, oldest first, and whether guesses deserve to be shown now.
+
+    That is judged by all windows that are read, however few are asked for.
+    """
     with ctx.database.read() as con:
-        kept = guesses.newest(con, project.id, windows=windows)
+        kept = guesses.newest(con, project.id, windows=HISTORY)
         scores = performances.latest(con, project.id, windows=HISTORY)
     realised = _realised(scores, project, policy)
     found = [Guessed(window, guess, realised.get(window)) for window, guess in kept.items()]
-    return found, estimation.trust([Reconciled(one.guess, one.realised) for one in found if one.realised is not None])
+    past = [Reconciled(one.guess, one.realised) for one in found if one.realised is not None]
+    return found[-windows:], estimation.trust(past)
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,9 @@ def _guess(world: StoreWorld, policy: Policy, window: int, known: list[int], pas
         logger.debug("window {} of {} is not guessed: {}", window, world.project.id, error)
         return None
     now = _answered(world, *turn.span(policy, window))
-    return estimation.guess(calibration, now.answers, now.probabilities, world.schema, past=past)
+    return estimation.guess(
+        calibration, now.answers, now.probabilities, world.schema, rows=now.rows, past=past, age=window - known[-1]
+    )
 
 
 def _joined(parts: list[Answered]) -> Answered:

@@ -127,7 +127,8 @@ class Performance:
 class Guess:
     """The score these rows probably have. ``low`` to ``high`` should hold the realised score in 90 % of windows.
 
-    ``deviation`` is the standard deviation of realised minus guessed; ``last`` the last realised score known then.
+    ``deviation`` is the standard deviation of realised minus guessed, of which past errors account for a factor of
+    ``widened``; ``last`` the last realised score known then, of the window ``age`` windows before.
     """
 
     metric: str
@@ -137,6 +138,8 @@ class Guess:
     rows: int
     deviation: float
     last: float
+    age: int = 1  # this and the next: what is supposed of guesses kept before they were
+    widened: float = 1.0
 
 
 class Action(StrEnum):

@@ -71,6 +71,18 @@ def test_two_labelled_windows_of_another_concept_make_guesses_invalid(
     assert trust.valid is False and trust.trusted is False
 
 
+def test_trust_is_judged_by_all_windows_however_few_are_shown(lived: tuple[context.Context, Project, list]) -> None:
+    ctx, project, states = lived
+    shown, trust = monitoring.estimates(ctx, project, POLICY, windows=2)
+    assert [one.window for one in shown] == [WINDOWS - 2, WINDOWS - 1]
+    assert trust == states[-1][1] and trust.windows > 2
+
+
+def test_a_guess_knows_how_old_the_newest_labels_were(lived: tuple[context.Context, Project, list]) -> None:
+    guessed, _ = lived[2][-1]
+    assert {one.guess.age for one in guessed} == {1}
+
+
 def test_guesses_stand_once_they_are_made(lived: tuple[context.Context, Project, list]) -> None:
     ctx, project, states = lived
     before = {one.window: one.guess for one in states[BROKEN][0]}
