@@ -1,5 +1,7 @@
 """Rows for the drift benchmarks: twenty mixed features, with or without dependence between neighbouring rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ SCHEMA = Schema(
     "y",
     Task.REGRESSION,
 )
+MANY = (50, 500, 5_000)  # how many each of three more categorical features has, where they are asked for
+WIDE = replace(SCHEMA, features=SCHEMA.features + tuple(Column(f"m{count}", Kind.CATEGORICAL) for count in MANY))
 
 
 def latent(rng: np.random.Generator, rows: int, coefficient: float = 0.0, tie: float = 0.0) -> NDArray[np.float64]:
@@ -37,4 +41,14 @@ def frame(z: NDArray[np.float64]) -> pd.DataFrame:
         ends = np.cumsum(np.arange(count, 0, -1) / (count * (count + 1) / 2))
         names = np.array([f"v{k}" for k in range(count)], object)
         columns[f"c{i}"] = names[np.minimum(np.searchsorted(ends, ndtr(z[:, NUMERIC + i])), count - 1)]
+    return pd.DataFrame(columns)
+
+
+def many(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+    """Categories of many values, independent rows, with shares of 1, 1/2, 1/3 ... (Zipf)."""
+    columns: dict[str, NDArray[np.generic]] = {}
+    for count in MANY:
+        weight = 1.0 / np.arange(1.0, count + 1.0)
+        names = np.array([f"v{k}" for k in range(count)], object)
+        columns[f"m{count}"] = names[rng.choice(count, rows, p=weight / weight.sum())]
     return pd.DataFrame(columns)

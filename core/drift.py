@@ -40,7 +40,7 @@ from core import comovement, profiles
 from core.drift_metrics import METRICS, Pair
 from core.drift_metrics import chi_square as chi_square_metric
 from core.drift_metrics import mann_whitney as mann_whitney_metric
-from core.drift_metrics.base import CATEGORIES, Links, squares_limit
+from core.drift_metrics.base import CATEGORIES, Links, in_cells, squares_limit
 from core.drift_reference import ANSWERS, ASPECTS, Reference, against, facts, kind_of, profile, reference, with_answers
 from core.errors import ContinualError, InvalidInput, InvalidRows
 from core.profiles import Profile, merge
@@ -123,7 +123,7 @@ def check(
     _valid(budget, smallest_shift, metrics)
     chosen = _chosen(reference, features)
     rows = (reference.rows, current.rows)
-    before, now = reference.counts, reference.table(current)
+    before, now = _compared(reference, current)
     empty = DriftCheck(Verdict.UNKNOWN, (), *rows, budget)
     if not len(chosen):
         return replace(empty, note="There is no feature to judge.")
@@ -194,14 +194,30 @@ def _chosen(reference: Reference, features: Sequence[str] | None) -> Ints:
     return np.array(sorted(names.index(name) for name in features), np.int64)
 
 
+def _compared(reference: Reference, current: Profile) -> tuple[Floats, Floats]:
+    """The counts of both windows, (F, B) each: of numbers in bins, of categories in cells."""
+    before, now = reference.counts, reference.table(current)
+    which = np.flatnonzero([feature.kind in CATEGORIES for feature in reference.features])
+    if not len(which):
+        return before, now
+    rows, time = np.ix_(which, np.arange(reference.used[which].sum(axis=1).max())), reference.times[1, which]
+    cells = in_cells(
+        before[rows], now[rows], reference.homes[rows], reference.alphabet[rows], reference.borders[which], time
+    )
+    before = before.copy()
+    before[rows], now[rows] = cells
+    return before, now
+
+
 def _pair(reference: Reference, current: Profile, before: Floats, now: Floats, which: Ints, aspect: str) -> Pair:
     """What a metric sees of these features."""
     scale = np.array([reference.features[i].scale for i in which])
     means = _means(current)[which] - _means(reference.profile)[which]
-    a = ASPECTS.index(aspect)
+    a, width = ASPECTS.index(aspect), slice(reference.used[which].sum(axis=1).max(initial=1))
     missing = np.stack([reference.profile.missing[which], current.missing[which]]).astype(np.float64)
     time, freedom = reference.times[a, which], reference.freedoms[a, which]
-    return Pair(before[which], now[which], reference.points[which], means * scale, scale, missing, time, freedom)
+    counts = before[which, width], now[which, width]
+    return Pair(*counts, reference.points[which, width], means * scale, scale, missing, time, freedom)
 
 
 def _means(window: Profile) -> Floats:

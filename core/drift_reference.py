@@ -95,11 +95,42 @@ class Reference:
         return self.table(self.profile)
 
     @cached_property
+    def homes(self) -> Ints:
+        """The bin that takes each bin's rows where its category is rare, (F, B)."""
+        out = np.zeros(self.used.shape, np.int64)
+        for row, feature in zip(out, self.features, strict=True):
+            row[: feature.bins], row[feature.bins :] = feature.homes, feature.bins - 1
+        return out
+
+    @cached_property
+    def alphabet(self) -> Floats:
+        """The place of each bin's category in the order of their names, (F, B), 0 to 1: what decides between equals."""
+        out = np.zeros(self.used.shape)
+        for row, feature in zip(out, self.features, strict=True):
+            order = np.argsort(np.array(feature.categories[: feature.named], object))
+            row[order] = np.linspace(0.0, 1.0, len(order))
+        return out
+
+    @cached_property
+    def borders(self) -> Floats:
+        """The share of the rows that a category needed for a bin of its own, (F,); 0 where all have one."""
+        counts = self.counts if self.placed is None else self.table(self.placed)
+        return np.array(
+            [
+                0.0 if feature.all_named or not feature.named else row[: feature.named].min() / max(row.sum(), 1.0)
+                for feature, row in zip(self.features, counts, strict=True)
+            ]
+        )
+
+    @cached_property
     def scores(self) -> Floats:
         """The rank score of each bin, (F, B + 1): mean 0 and variance 1 for evenly spread values; 0 where missing."""
         counts = self.counts if self.placed is None else self.table(self.placed)
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
         middle = np.cumsum(share, axis=1) - share / 2.0
+        for row, feature in zip(middle, self.features, strict=True):
+            if feature.rests > 1:  # which of these bins comes first says nothing
+                row[feature.named : feature.bins] = row[[feature.named, feature.bins - 1]].mean()
         scores = np.where(self.used, np.sqrt(3.0) * (2.0 * middle - 1.0), 0.0)
         return np.c_[scores, np.zeros(len(middle))]
 

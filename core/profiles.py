@@ -12,6 +12,7 @@ Columns whose values crowd into few cells far from the centre are searched in so
 """
 
 import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -29,8 +30,10 @@ from core.records import Column, Kind
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-WIDTH = 256  # at most so many bins a feature
-CATEGORIES = 1_000  # so many categories of a column are known by name; the first WIDTH - 2 have their own bin
+WIDTH = 256  # at most so many bins a number
+CATEGORIES = 1_000  # so many categories of a column are known by name
+NAMED = 512  # the most frequent of them, at most so many, have a bin of their own
+RESTS = 32  # the rest of a column with more categories than this is spread over as many bins
 CELLS = 1 << 16
 LOWEST, HIGHEST = 0x7F, 0xFF80  # cells of -inf and +inf; NaN lies outside
 CHUNK = 1 << 17  # rows counted at once: temporaries stay in the cache
@@ -52,8 +55,8 @@ class Feature:
 
     numeric, boolean, timestamp (in seconds; a ``clock`` in seconds from row to row): bin ``i`` is ``(border[i - 1], border[i]]``, in cells (``borders``) or in
     values (``edges``); ``points[i]`` is the reference's typical value in it; ``centre`` and ``scale`` (standard
-    deviation, 1 where there is none) are its unit. categorical: bin ``i`` is ``categories[i]``, the last one is the
-    rest: rare categories, and those the reference never saw.
+    deviation, 1 where there is none) are its unit. categorical: bin ``i`` is ``categories[i]``, the last ``rests`` are
+    the rest: rare categories, and those the reference never saw, each in the bin that its name's hash says.
     """
 
     name: str
@@ -68,6 +71,25 @@ class Feature:
     complete: bool = True  # every category of the reference is in `categories`
     answer: bool = False  # the label or the prediction: judged only when asked for by name
     clock: bool = False  # a timestamp that moves on with the rows: what is compared is the seconds from row to row
+    rests: int = 1
+
+    @property
+    def named(self) -> int:
+        """How many categories have a bin of their own."""
+        return self.bins - self.rests
+
+    @property
+    def all_named(self) -> bool:
+        """Whether every category of the reference has a bin of its own."""
+        return self.complete and len(self.categories) <= self.named
+
+    @cached_property
+    def homes(self) -> Ints:
+        """The bin that takes each bin's rows where its category is too rare to stand alone, (bins,)."""
+        rests = np.arange(self.named, self.bins)
+        if self.rests == 1:
+            return np.repeat(rests, self.bins)
+        return np.concatenate([self.named + hashed(self.categories[: self.named], self.rests), rests])
 
     @cached_property
     def positions(self) -> dict[str, int]:
@@ -398,16 +420,18 @@ def place_bins(column: Column, values: Values) -> tuple[Feature, Counted]:
 def _place_categories(column: Column, values: Codes) -> tuple[Feature, Counted]:
     found, counts = values.names, count_codes(values)
     order = sorted((i for i in range(len(found)) if counts[i] > 0), key=lambda i: (-counts[i], found[i]))
-    bins = min(len(order), WIDTH - 2) + 1
+    rests, named = RESTS if len(order) > RESTS else 1, min(len(order), NAMED)
+    if named < len(order):  # of equally frequent categories all have a name, or none
+        named = int((counts[order[:named]] > counts[order[named]]).sum())
     feature = Feature(
         column.name,
         column.kind,
-        bins=bins,
+        bins=named + rests,
         categories=tuple(found[i] for i in order[:CATEGORIES]),
         complete=len(order) <= CATEGORIES,
+        rests=rests,
     )
-    ordered = counts[order].astype(np.int64)
-    counted = Counted(np.append(ordered[: bins - 1], ordered[bins - 1 :].sum()))
+    counted = Counted(_in_bins(feature, found, counts)[0])
     if not order or len(values.codes) < FEW:
         return feature, counted
     blocks = block_counts(values.codes, order[0]) / (len(values.codes) // BLOCKS)
@@ -508,10 +532,8 @@ def _spread(values: Floats, mass: Ints) -> float:
 def count(feature: Feature, values: Values) -> Counted:
     """The values of one column, counted in the feature's bins; missing ones in none."""
     if isinstance(values, Codes):
-        times = count_codes(values)
-        bins, unseen = category_bins(feature, values.names)
-        counts = np.bincount(bins, weights=times, minlength=feature.bins).astype(np.int64)
-        return Counted(counts, unseen=int(times[unseen].sum()))
+        counts, unseen = _in_bins(feature, values.names, count_codes(values))
+        return Counted(counts, unseen=unseen)
     if len(values) >= FEW and not len(feature.edges):
         swept = sweep(values, feature.centre)
         return _with_sums(feature, values, swept, bin_counts(feature, swept))
@@ -519,6 +541,12 @@ def count(feature: Feature, values: Values) -> Counted:
     for start in range(0, len(values), CHUNK):
         counts += np.bincount(bins_of(feature, values[start : start + CHUNK]), minlength=feature.bins + 1)
     return Counted(counts[:-1], *moments(feature, values))
+
+
+def _in_bins(feature: Feature, names: Sequence[str], times: Ints) -> tuple[Ints, int]:
+    """How often each of these categories occurs, summed up to bins, and how many rows hold one never seen before."""
+    bins, unseen = category_bins(feature, names)
+    return np.bincount(bins, weights=times, minlength=feature.bins).astype(np.int64), int(times[unseen].sum())
 
 
 def _with_sums(feature: Feature, values: NDArray[Any], swept: Sweep, counts: Ints) -> Counted:
@@ -629,8 +657,21 @@ def _by_address(column: NDArray[Any]) -> Codes | None:
 
 
 def category_bins(feature: Feature, names: Sequence[str]) -> tuple[Ints, NDArray[np.bool_]]:
-    """The bin of each category, and whether the reference never saw it; the last bin takes these and the rare ones."""
+    """The bin of each category, and whether the reference never saw it; the last bins take these and the rare ones."""
     known = feature.positions
     found = np.array([known.get(name, -1) for name in names], np.int64)
-    bins = np.where((found < 0) | (found >= feature.bins - 1), feature.bins - 1, found)
+    bins, rest = found.copy(), (found < 0) | (found >= feature.named)
+    bins[rest] = feature.named + hashed([name for name, one in zip(names, rest, strict=True) if one], feature.rests)
     return bins, (found < 0) & feature.complete
+
+
+def hashed(names: Sequence[str], size: int) -> Ints:
+    """A number below ``size`` for each name, by its text alone: which window it was seen in has no say.
+
+    A checksum, mixed by a multiplication (Knuth, *The art of computer programming*, vol. 3, 6.4), as names that count
+    up have checksums that do.
+    """
+    if size == 1:
+        return np.zeros(len(names), np.int64)
+    sums = np.array([zlib.crc32(name.encode(errors="surrogatepass")) for name in names], np.uint64)
+    return np.asarray(((sums * np.uint64(2654435761)) % (1 << 32) >> 16) % size, np.int64)

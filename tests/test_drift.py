@@ -287,6 +287,76 @@ def test_a_timestamp_drifts_when_its_steps_do(change: Any) -> None:
     assert drifting(clocked(1000, 1, "2026-01-01", 60), now.assign(joined=change(now))) == {"joined"}
 
 
+# ---- categories of many values ---------------------------------------------------------------------------------------
+def many(rng: np.random.Generator, values: int, count: int, exponent: float = 1.0) -> pd.DataFrame:
+    """One column of so many values, with shares of 1, 1/2, 1/3 ... to the power of ``exponent``."""
+    share = np.arange(1.0, values + 1.0) ** -exponent
+    return pd.DataFrame(
+        {"c": np.array([f"v{i}" for i in range(values)], object)[rng.choice(values, count, p=share / share.sum())]}
+    )
+
+
+ONE = Schema((Column("c", Kind.CATEGORICAL),), "y", Task.REGRESSION)
+
+
+@pytest.mark.parametrize(
+    ("values", "exponent", "before", "now"),
+    [
+        (200, 1.0, 500, 500),
+        (500, 1.0, 4000, 500),
+        (2000, 1.0, 4000, 500),
+        (500, 0.0, 9000, 9000),
+        (1000, 0.0, 9000, 9000),
+    ],
+)
+def test_a_category_of_many_values_does_not_drift_by_chance(
+    values: int, exponent: float, before: int, now: int
+) -> None:
+    """20 checks at 5 % expect at most 1 alarm; 5 or more come once in 400. Bins read as they are alarm every time."""
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(20):
+        known = drift.reference(many(rng, values, before, exponent), ONE)
+        window = drift.profile(known, many(rng, values, now, exponent))
+        alarms += drift.check(known, window, budget=0.05, smallest_shift=0.0).verdict is Verdict.DRIFTING
+    assert alarms < 5
+
+
+def test_a_category_of_many_values_that_changed_is_told() -> None:
+    rng = np.random.default_rng(0)
+    known = drift.reference(many(rng, 500, 4000), ONE)
+    flatter = drift.profile(known, many(rng, 500, 1000, 0.8))
+    newcomer = drift.profile(known, many(rng, 500, 1000).assign(c=lambda f: f.c.mask(f.index % 15 == 0, "never seen")))
+    for window in (flatter, newcomer):
+        assert drift.check(known, window).verdict is Verdict.DRIFTING
+
+
+def test_names_of_their_own_in_every_row_are_no_drift() -> None:
+    frames = [pd.DataFrame({"c": [f"id{i}" for i in range(start, start + 2000)]}) for start in (0, 2000)]
+    known = drift.reference(frames[0], ONE)
+    found = drift.check(known, drift.profile(known, frames[1]))
+    assert (found.verdict, found.unjudged) == (Verdict.STABLE, ())
+
+
+def test_the_bin_of_a_rare_name_is_the_same_for_ever() -> None:
+    """Profiles that are kept were counted in it."""
+    assert profiles.hashed(["Bern", "Lima", "Oslo", "Zürich"], 32).tolist() == [3, 25, 4, 0]
+    spread = np.bincount(profiles.hashed([f"id{i}" for i in range(32_000)], 32), minlength=32)
+    assert spread.min() > 850
+    assert spread.max() < 1150
+
+
+def test_a_reference_of_before_has_one_bin_for_the_rest() -> None:
+    rng = np.random.default_rng(0)
+    known = drift.reference(many(rng, 20, 2000), ONE)
+    body = json.loads(zlib.decompress(known.to_bytes()[4:]))
+    for feature in body["features"]:
+        del feature["rests"]
+    kept = drift.Reference.from_bytes(b"CMR1" + zlib.compress(json.dumps(body).encode()))
+    windows = [drift.profile(kept, many(rng, 25, 500)) for _ in range(2)]
+    assert drift.check(kept, drift.merge(*windows)) == drift.check(known, drift.merge(*windows))
+
+
 # ---- features together -----------------------------------------------------------------------------------------------
 def pairs(count: int, seed: int, correlation: float) -> pd.DataFrame:
     """`age` and `income` correlated, `city` following `hour`; each alone is always distributed alike."""

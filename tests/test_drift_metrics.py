@@ -1,11 +1,14 @@
 """Every drift metric says what scipy, or a closed form, says of the same rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import spatial, stats
 
 from core.drift_metrics import METRICS, Pair
+from core.drift_metrics.base import in_cells
 from core.drift_metrics.psi import grouped
 
 Floats = NDArray[np.float64]
@@ -23,6 +26,15 @@ def pair(before: Floats, now: Floats, *, gaps: tuple[int, int] = (0, 0)) -> Pair
         counts[0], counts[1], BINS[None].astype(float), one * (now.mean() - before.mean()), one * before.std(),
         np.array([[gaps[0]], [gaps[1]]], float), one, one * np.inf,
     )  # fmt: skip
+
+
+def celled(windows: Pair) -> Pair:
+    """The same windows with categories in cells: all bins have a name, one more takes what is rare."""
+    counts = [np.c_[side, 0.0] for side in (windows.reference, windows.current)]
+    bins = counts[0].shape[1]
+    homes, alphabet = np.full((1, bins), bins - 1), np.linspace(0.0, 1.0, bins)[None, ::-1]
+    reference, current = in_cells(*counts, homes, alphabet, np.zeros(1), windows.time)
+    return replace(windows, reference=reference, current=current)
 
 
 def found(name: str, windows: Pair) -> tuple[float, float]:
@@ -62,7 +74,7 @@ def test_chi_square_is_that_of_scipy() -> None:
 
 def test_frequency_shift_is_mann_whitney_of_the_ranks_by_frequency() -> None:
     windows = pair(BEFORE, NOW)
-    _, chance = found("frequency_shift", windows)
+    _, chance = found("frequency_shift", celled(windows))
     rank = np.argsort(np.argsort(-(windows.reference + windows.current)[0], kind="stable"))
     ranks = [rank[side.astype(int)] for side in (NOW, BEFORE)]
     known = stats.mannwhitneyu(*ranks, method="asymptotic", use_continuity=False)
@@ -73,10 +85,21 @@ def test_frequency_shift_keeps_its_level_where_chance_alone_makes_categories_fre
     """An order read from the reference alone would alarm in far more than 5 % of these."""
     draw = np.random.default_rng(1)
     alarms = sum(
-        found("frequency_shift", pair(*(draw.integers(0, 12, 60).astype(float) for _ in range(2))))[1] < 0.05
+        found("frequency_shift", celled(pair(*(draw.integers(0, 12, 60).astype(float) for _ in range(2)))))[1] < 0.05
         for _ in range(400)
     )
     assert alarms < 36  # 20 expected; so many come once in 2,000 such tests
+
+
+def test_rare_categories_are_one_cell_of_at_least_five_expected_rows() -> None:
+    before, now = (
+        np.repeat(BINS, times)
+        for times in ([60, 30, 5, 2, 1, 1, 1, 0, 0, 0, 0, 0], [28, 15, 2, 1, 0, 0, 0, 4, 0, 0, 0, 0])
+    )
+    cells = celled(pair(before.astype(float), now.astype(float)))
+    assert [side[0][side[0] > 0].tolist() for side in (cells.reference, cells.current)] == [[60, 30, 10], [28, 15, 7]]
+    cells = celled(pair(before[:96].astype(float), now[:46].astype(float)))  # 2.7 expected: the smallest goes along
+    assert [side[0][side[0] > 0].tolist() for side in (cells.reference, cells.current)] == [[60, 36], [28, 18]]
 
 
 def test_missing_rate_is_the_binomial_test() -> None:

@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 NUMBERS = frozenset({Kind.NUMERIC, Kind.TIMESTAMP})
 CATEGORIES = frozenset({Kind.CATEGORICAL, Kind.BOOLEAN})
 ANY = NUMBERS | CATEGORIES
+SMALLEST = 5.0  # expected count below which categories are rare
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Links:
 class Pair:
     """Two windows of the same F features, in the same B bins: all a metric sees. Unused bins hold zero.
 
-    ``reference`` and ``current`` are counts (F, B); ``points`` (F, B) the typical value in each bin; ``means`` the
+    ``reference`` and ``current`` are counts (F, B), of categories in cells (`in_cells`); ``points`` (F, B) the typical value in each bin; ``means`` the
     current mean minus the reference mean, and ``scale`` the reference's standard deviation, both (F,).
     ``missing`` is (2, F), missing counts of reference and current. ``time`` (F,) is the autocorrelation time of what
     the metric looks at, counts are worth that much less, and ``freedom`` (F,) the degrees of freedom of its estimate,
@@ -78,6 +79,49 @@ class Pair:
         """``n m / (n + m)`` in independent rows, (F,): what the variance of a difference of means is divided by."""
         n, m = self.rows
         return np.asarray(n * m / np.maximum(n + m, 1.0) / self.time)
+
+
+def in_cells(
+    reference: Floats, current: Floats, homes: NDArray[np.int64], alphabet: Floats, borders: Floats, time: Floats
+) -> tuple[Floats, Floats]:
+    """The two windows' counts of categories in cells that neither of them chose, (F, B) each: frequent categories, from
+    the most to the least frequent in both windows together (of equals, the first by name), then what is rare.
+
+    Rare is what has an expected count below 5 in the smaller window (Cochran, *Some methods for strengthening the
+    common chi-square tests*, Biometrics 1954). That depends on the total of both windows only, which says nothing about
+    a difference between them: tests stay valid. Bins do not: a category has one because it was frequent in the
+    reference, and is less so in any other window; one that the reference never saw has none. So rare is also what
+    that choice, at a share of ``borders`` (F,) of the reference's rows, could by chance have decided: an expected count
+    there less than three standard deviations above it. What is rare goes to its bin in ``homes`` (F, B), where the
+    categories without a bin are; of these, small ones and the last are one cell, which takes the smallest other along
+    where it is itself too small. ``alphabet`` (F, B), 0 to 1, is the order of the names; ``time`` (F,) is how many rows
+    are worth an independent one.
+    """
+    place = np.arange(reference.shape[1])
+    n, m = reference.sum(axis=1), current.sum(axis=1)
+    total, rows, border = reference + current, np.maximum(n + m, 1.0) * time, borders * n / time
+    small, first = (total * (side / rows)[:, None] for side in (np.minimum(n, m), n))
+    rare = (small < SMALLEST) | (first < (border + 3.0 * np.sqrt(border))[:, None])
+    both = [_moved(side, np.where(rare, homes, place)) for side in (reference, current)]
+    # a rest bin that is rare in turn goes to the last one, and the smallest cell with it if that is not enough
+    small = (both[0] + both[1]) * (np.minimum(n, m) / rows)[:, None]
+    last = homes.max(axis=1, keepdims=True)
+    pool = (small < SMALLEST) | (place == last)
+    pooled = np.where(pool, small, 0.0).sum(axis=1)
+    short = (pooled > 0) & (pooled < SMALLEST)
+    if short.any():
+        smallest = np.where(pool, np.inf, small).argmin(axis=1)
+        pool[short, smallest[short]] = True
+    both = [_moved(side, np.where(pool, last, place)) for side in both]
+    order = np.argsort(np.where(homes == place, 0.0, alphabet / 2.0 - both[0] - both[1]), axis=1, kind="stable")
+    return np.take_along_axis(both[0], order, axis=1), np.take_along_axis(both[1], order, axis=1)
+
+
+def _moved(counts: Floats, places: NDArray[np.int64]) -> Floats:
+    """Counts (F, B) summed up at new places in their row."""
+    rows, bins = counts.shape
+    index = np.arange(rows)[:, None] * bins + places
+    return np.asarray(np.bincount(index.ravel(), counts.ravel(), counts.size).reshape(rows, bins), np.float64)
 
 
 @dataclass(frozen=True)
