@@ -44,6 +44,12 @@ def frame(z: NDArray[np.float64]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def outages(rng: np.random.Generator, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with 15 neighbouring values of a feature missing from one row in 200 on."""
+    starts = (rng.random(rows.shape) < 1 / 200).astype(float)
+    return rows.mask(lfilter(np.ones(15), [1.0], starts, axis=0) > 0.5)
+
+
 def many(rng: np.random.Generator, rows: int) -> pd.DataFrame:
     """Categories of many values, independent rows, with shares of 1, 1/2, 1/3 ... (Zipf)."""
     columns: dict[str, NDArray[np.generic]] = {}

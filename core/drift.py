@@ -40,7 +40,7 @@ from core import comovement, profiles
 from core.drift_metrics import METRICS, Pair
 from core.drift_metrics import chi_square as chi_square_metric
 from core.drift_metrics import mann_whitney as mann_whitney_metric
-from core.drift_metrics.base import CATEGORIES, Links, in_cells, squares_limit
+from core.drift_metrics.base import CATEGORIES, SMALLEST, Links, in_cells, squares_limit
 from core.drift_reference import ANSWERS, ASPECTS, Reference, against, facts, kind_of, profile, reference, with_answers
 from core.errors import ContinualError, InvalidInput, InvalidRows
 from core.profiles import Profile, merge
@@ -111,7 +111,8 @@ def check(
     ``budget``: the probability of an alarm, over the whole check, when nothing changed. ``smallest_shift``: the share
     of the rows whose move is worth an alarm. ``metrics``: names of METRICS, or `joint_shift`; they share the budget
     (by weight, when given as a mapping). ``features``: judge only these; without it all but ANSWERS.
-    `detectable` is the share of the rows whose shift half of the features would have shown with 80 % power.
+    `detectable` is the share of the rows whose shift half of the features would have shown with 80 % power;
+    `unjudged` are the features about which these windows say nothing.
 
     >>> from core.records import Kind
     >>> draw = np.random.default_rng(0)
@@ -124,12 +125,14 @@ def check(
     chosen = _chosen(reference, features)
     rows = (reference.rows, current.rows)
     before, now = _compared(reference, current)
+    varied = _varied(reference, current, before, now)
     empty = DriftCheck(Verdict.UNKNOWN, (), *rows, budget)
     if not len(chosen):
         return replace(empty, note="There is no feature to judge.")
     if min(rows) < FEWEST:
         return replace(empty, note=f"{min(rows)} rows; at least {FEWEST} are needed on both sides to judge anything.")
-    apart = np.isin(np.arange(len(reference.features)), chosen) & ~_long_enough(reference, current, "location")
+    alike = np.isin(np.arange(len(reference.features)), chosen) & ~_long_enough(reference, current, "location")
+    apart = alike | (np.isin(np.arange(len(reference.features)), chosen) & varied)
     weights = dict(metrics) if isinstance(metrics, Mapping) else dict.fromkeys(metrics, 1.0)
     tests = [
         test
@@ -165,9 +168,11 @@ def check(
     if together is not None:
         scores.append(together.score(level * joint_part))
     unjudged = tuple(reference.names[i] for i in np.flatnonzero(apart))
-    detectable = _detectable(tests, len(chosen), len(unjudged), budget, smallest_shift)
-    verdict, note = _verdict(scores, together, detectable, unjudged, rows, _partners(tests, scores, reference))
-    return DriftCheck(verdict, tuple(scores), *rows, budget, detectable, note, unjudged)
+    detectable = _detectable(reference, tests, chosen, apart, rows, budget, smallest_shift)
+    verdict, note = _verdict(scores, together, detectable, rows, _partners(tests, scores, reference))
+    return DriftCheck(
+        verdict, tuple(scores), *rows, budget, detectable, note + _unsaid(reference, chosen, alike, apart), unjudged
+    )
 
 
 def _valid(budget: float, smallest_shift: float, metrics: Sequence[str] | Mapping[str, float]) -> None:
@@ -207,6 +212,13 @@ def _compared(reference: Reference, current: Profile) -> tuple[Floats, Floats]:
     before = before.copy()
     before[rows], now[rows] = cells
     return before, now
+
+
+def _varied(reference: Reference, current: Profile, before: Floats, now: Floats) -> NDArray[np.bool_]:
+    """Which features are categories of which each is too rare to stand alone, (F,): any mix of them would look alike."""
+    one_cell = (before + now > 0).sum(axis=1) == 1
+    counts = reference.counts + reference.table(current)
+    return np.asarray(one_cell & (counts.max(axis=1) < counts.sum(axis=1) / 2.0))
 
 
 def _pair(reference: Reference, current: Profile, before: Floats, now: Floats, which: Ints, aspect: str) -> Pair:
@@ -423,54 +435,93 @@ def _together(tests: Sequence[_Tests], reference: Reference, smallest_shift: flo
     return _Together(value, chance, floor, tail(floor), spread, freedom, count, carriers)
 
 
-def _detectable(tests: Sequence[_Tests], features: int, unjudged: int, budget: float, smallest_shift: float) -> float:
-    """The share of the rows whose shift half of the features would have shown with 80 % power.
-
-    A feature that cannot be judged shows nothing less than 1; one that held a single value in both windows, any shift.
+def _detectable(
+    reference: Reference,
+    tests: Sequence[_Tests],
+    chosen: Ints,
+    apart: NDArray[np.bool_],
+    rows: tuple[int, int],
+    budget: float,
+    smallest_shift: float,
+) -> float:
+    """The share of the rows whose shift half of the features would have shown with 80 % power: what a test must exceed
+    by that, its limit or the smallest shift. A feature that cannot be judged (``apart``) shows nothing less than 1.
     """
-    found: list[Floats] = [np.ones(unjudged)]
+    shifts = np.ones(len(reference.features))
+    constant = np.setdiff1d(chosen, np.concatenate([profiles.NO_INTS, *(test.features for test in tests)]))
+    shifts[constant] = _shift_of_constants(reference, constant, rows, budget / max(len(chosen), 1), smallest_shift)
     for test in tests:
+        level, pair = budget * test.weight, test.pair
         if test.metric == "mann_whitney":
-            limit = METRICS["mann_whitney"].limit(budget * test.weight, test.pair)
-            found.append((limit + ndtri(POWER) * mann_whitney_metric.deviation(test.pair)) / np.sqrt(2.0))
+            most = np.maximum(mann_whitney_metric.limit(level, pair), mann_whitney_metric.floor(smallest_shift))
+            shifts[test.features] = (most + ndtri(POWER) * mann_whitney_metric.deviation(pair)) / np.sqrt(2.0)
         elif test.metric == "chi_square":
-            freedom = chi_square_metric.freedom(test.pair)
-            limit = squares_limit(budget * test.weight, freedom, test.pair)
-            needed = np.nan_to_num(chndtrinc(limit, freedom, 1.0 - POWER), nan=1e9)
-            found.append(np.sqrt(needed / np.maximum(test.pair.effective, 1e-9)) / 2.0)
-    judged = np.concatenate(found)
-    shifts = np.r_[judged, np.zeros(max(features - len(judged), 0))]
-    return float(np.median(np.clip(shifts, smallest_shift, 1.0)))
+            freedom = chi_square_metric.freedom(pair)
+            least = chi_square_metric.floor(smallest_shift) * pair.effective
+            most = np.maximum(squares_limit(level, freedom, pair), least)
+            needed = np.nan_to_num(chndtrinc(most, freedom, 1.0 - POWER), nan=1e9)
+            shifts[test.features] = np.sqrt(needed / np.maximum(pair.effective, 1e-9)) / 2.0
+    shifts[apart] = 1.0
+    return float(np.median(np.clip(shifts[chosen], smallest_shift, 1.0)))
+
+
+def _shift_of_constants(
+    reference: Reference, which: Ints, rows: tuple[int, int], level: float, smallest_shift: float
+) -> Floats:
+    """The same share, of features that hold one value in both windows, if rows of the second took another: (features,).
+
+    Of ``s m`` rows of ``m`` against none of ``n``, chi-square is ``s^2 n m / (n + m) / (r (1 - r))``, where
+    ``r = s m / (n + m)``; a category needs an expected 5 rows to have a cell, a number is to pass its smallest shift.
+    How many rows it is, is chance (Poisson).
+    """
+    n, m = rows
+    part = m / (n + m)
+    square = float(ndtri(1.0 - level / 2.0)) ** 2
+    least = square / (n + square * part)
+    category = np.array([reference.features[i].kind in CATEGORIES for i in which], bool)
+    for_cells, for_numbers = SMALLEST / (min(n, m) * part), mann_whitney_metric.floor(smallest_shift)
+    most = np.maximum(least, np.where(category, for_cells, for_numbers))
+    return np.asarray(most + ndtri(POWER) * np.sqrt(most / m))
 
 
 def _verdict(
     scores: Sequence[Score],
     together: _Together | None,
     detectable: float,
-    unjudged: Sequence[str],
     rows: tuple[int, int],
     partners: Sequence[tuple[str, str]] = (),
 ) -> tuple[Verdict, str]:
     """The verdict and what there is to say about it in plain words."""
     drifting = list(dict.fromkeys(s.feature for s in scores if s.drifting and s.feature != JOINT))
-    apart = (
-        f" Not judged, because neighbouring rows are too alike for windows this short: {_listed(unjudged)}."
-        if unjudged
-        else ""
-    )
     if drifting:
         parted = "; ".join(f"{one} and {other}" for one, other in partners[:3])
         parted = f" No longer moving together as they did: {parted}." if parted else ""
-        return Verdict.DRIFTING, f"{len(drifting)} drifting: {_listed(drifting)}.{parted}{apart}"
+        return Verdict.DRIFTING, f"{len(drifting)} drifting: {_listed(drifting)}.{parted}"
     if together is not None and any(s.drifting for s in scores if s.feature == JOINT):
         most = f", most of all {_listed(together.carriers)}" if together.carriers else ""
-        return Verdict.DRIFTING, f"No feature alone, but all together moved further than chance explains{most}.{apart}"
+        return Verdict.DRIFTING, f"No feature alone, but all together moved further than chance explains{most}."
     if detectable > BLIND:
         return Verdict.UNKNOWN, (
             f"Too little to judge: with {rows[1]} rows against {rows[0]} a shift of {detectable:.0%} of the rows "
-            f"could have gone unseen. Use longer windows.{apart}"
+            "could have gone unseen in half of the features. Use longer windows."
         )
-    return Verdict.STABLE, f"A shift of {detectable:.0%} of the rows would have been seen 4 times out of 5.{apart}"
+    return Verdict.STABLE, (
+        f"A shift of {detectable:.0%} of the rows would have been seen 4 times out of 5 in half of the features."
+    )
+
+
+def _unsaid(reference: Reference, chosen: Ints, alike: NDArray[np.bool_], apart: NDArray[np.bool_]) -> str:
+    """Which features the verdict says nothing about, and why."""
+    if not apart.any():
+        return ""
+    reasons = (
+        ("rows that follow each other look too alike for windows this short", alike),
+        ("no value is frequent enough for windows this short", apart & ~alike),
+    )
+    told = "; ".join(
+        f"{_listed([reference.names[i] for i in np.flatnonzero(them)])} ({why})" for why, them in reasons if them.any()
+    )
+    return f" {len(chosen) - int(apart.sum())} of {len(chosen)} features judged; not {told}."
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -487,7 +538,12 @@ def infer(frame: pd.DataFrame, ignore: Sequence[str] = ()) -> Schema:
 def report(
     before: pd.DataFrame, now: pd.DataFrame, ignore: Sequence[str], budget: float, smallest: float
 ) -> DriftCheck:
-    """The check of two frames, columns as their types suggest."""
+    """The check of two frames, columns as their types suggest. Raises InvalidInput when an ignored column is in neither."""
+    unknown = [name for name in ignore if name not in before.columns and name not in now.columns]
+    if unknown:
+        raise InvalidInput(
+            f"There is no column '{unknown[0]}' to ignore. The rows have {', '.join(map(str, before.columns))}."
+        )
     known = reference(before, infer(before, ignore))
     return check(known, profile(known, now), budget=budget, smallest_shift=smallest, features=known.names or None)
 
@@ -516,6 +572,7 @@ def as_json(found: DriftCheck, seconds: float) -> dict[str, Any]:
         "note": found.note,
         "features": [row for row in rows if row["name"] != JOINT],
         "joint": next((row for row in rows if row["name"] == JOINT), None),
+        "judged": len({score.feature for score in found.scores} - {JOINT, *found.unjudged}),
         "unjudged": list(found.unjudged),
         "detectable": found.detectable,
         "budget": found.budget,
@@ -526,7 +583,7 @@ def as_json(found: DriftCheck, seconds: float) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 stable, 1 drifting, 2 unknown or error."""
+    """The exit code: 0 stable, 1 drifting, 2 unknown or error (``--strict``: or stable, but not of every feature known)."""
     parser = argparse.ArgumentParser(
         "python -m core.drift", description="Has the data changed? 0 no, 1 yes, 2 unknown."
     )
@@ -537,6 +594,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--smallest-shift", type=float, default=SMALLEST_SHIFT, help="share of the rows worth caring about (0.04)"
     )
+    parser.add_argument("--strict", action="store_true", help="2, too, when a feature could not be judged")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(arguments)
     started = time.perf_counter()
@@ -544,8 +602,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         before, now = _read(given.reference), _read(given.current)
         ignore = [name.strip() for name in given.ignore.split(",") if name.strip()]
         found = report(before, now, ignore, given.budget, given.smallest_shift)
-    except ContinualError as error:
-        _say(json.dumps({"verdict": "unknown", "error": str(error), "features": []}) if given.json else str(error))
+    except Exception as error:  # whatever it is: an exit code of 1 would say that the data drifts
+        text = str(error) if isinstance(error, ContinualError) else f"{type(error).__name__}: {error}"
+        _say(json.dumps({"verdict": "unknown", "error": text, "features": []}) if given.json else text)
         return 2
     printed = as_json(found, time.perf_counter() - started)
     if given.json:
@@ -558,6 +617,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "" if row["score"] is None else f"{row['metric']:<14} {row['score']:.4f} (limit {row['limit']:.4f})"
             )
             _say(f"  {row['name']:<24} {mark:<9} {number}".rstrip())
+    if given.strict and found.unjudged and found.verdict is Verdict.STABLE:
+        return 2
     return {Verdict.STABLE: 0, Verdict.DRIFTING: 1, Verdict.UNKNOWN: 2}[found.verdict]
 
 

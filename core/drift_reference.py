@@ -128,9 +128,11 @@ class Reference:
         counts = self.counts if self.placed is None else self.table(self.placed)
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
         middle = np.cumsum(share, axis=1) - share / 2.0
-        for row, feature in zip(middle, self.features, strict=True):
-            if feature.rests > 1:  # which of these bins comes first says nothing
-                row[feature.named : feature.bins] = row[[feature.named, feature.bins - 1]].mean()
+        for row, times, feature in zip(middle, counts, self.features, strict=True):
+            if feature.rests > 1:  # which of equally frequent categories comes first says nothing, nor which rest
+                frequency = np.append(times[: feature.named], np.zeros(feature.rests))
+                _, equal, sizes = np.unique(frequency, return_inverse=True, return_counts=True)
+                row[: feature.bins] = (np.bincount(equal, row[: feature.bins]) / sizes)[equal]
         scores = np.where(self.used, np.sqrt(3.0) * (2.0 * middle - 1.0), 0.0)
         return np.c_[scores, np.zeros(len(middle))]
 
@@ -382,9 +384,28 @@ def _dependence(
         for one, degrees, i in zip(guarded, freedom[group], indices[group], strict=True):
             if one > times[a, i]:
                 times[a, i], freedoms[a, i] = one, degrees
+    gaps = np.flatnonzero(aspects == "missing")
+    if len(gaps):
+        times[2], freedoms[2] = _of_gaps(times[2], freedoms[2], indices[gaps], stacked[gaps])
     # a distribution moves at least as slowly as its location
     slower = times[0] > times[1]
     times[1], freedoms[1] = np.where(slower, times[0], times[1]), np.where(slower, freedoms[0], freedoms[1])
+    return times, freedoms
+
+
+def _of_gaps(times: Floats, freedoms: Floats, which: Ints, gaps: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """The times and degrees of freedom of missing values, (F,) each, where these come in runs: how much a run weighs is
+    known from so many runs and no better. A feature that has none would miss its values as the others do, whose runs
+    count together.
+
+    ``gaps`` is (features, stretches, length), 1 where the value of a feature in ``which`` is missing.
+    """
+    starts = gaps[..., 0].sum(axis=1) + (np.diff(gaps, axis=2) > 0).sum(axis=(1, 2))
+    runs = times[which] > 1.0
+    freedoms[which[runs]] = np.minimum(freedoms[which[runs]], np.maximum(starts[runs] - 1.0, 1.0))
+    complete = np.setdiff1d(np.arange(len(times)), which)
+    times[complete] = np.sort(times[which])[(len(which) - 1) // 2]
+    freedoms[complete] = np.where(times[complete] > 1.0, np.maximum(starts[runs].sum() - 1.0, 1.0), np.inf)
     return times, freedoms
 
 

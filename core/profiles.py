@@ -8,7 +8,8 @@ A numeric value falls into one of 65,536 *cells*, the upper 16 bits of ``float32
 seven bits of mantissa, so a cell is at most 1/128 of its distance from the centre wide, and counting is one pass
 without search or sort. A bin is a run of cells that holds about 1/250 of the reference, or one single
 value where values repeat. Two more bins, empty in the reference, lie below its smallest and above its largest value.
-Columns whose values crowd into few cells far from the centre are searched in sorted edges instead (slower, as exact).
+Columns whose values crowd into few cells far from the centre, or that a float32 does not hold, are searched in sorted
+edges instead (slower, as exact).
 """
 
 import struct
@@ -41,6 +42,7 @@ PIECE = 1 << 12
 BLOCKS = 128  # stretches of equal length a large column is summed up in
 FEW = 1 << 14  # below so many rows it is cheaper to search each row's bin than to count all the cells
 TABLE = 1 << 10  # from so many rows on their bins are read from a table of all cells
+LARGEST = 1e38  # distances from the centre beyond are searched in sorted edges: float32 ends at 3.4e38
 PLAIN = 1e15  # scales beyond, or below its inverse, have squares that a float32 does not hold
 CLOCK = 20  # rows it takes to see that a timestamp moves on with them
 SAMPLE = 4_000  # rows looked at to place the centre and to see whether cells are fine enough
@@ -456,7 +458,7 @@ def _place_numbers(column: Column, values: NDArray[Any]) -> tuple[Feature, Count
         used, mass = found[inside].astype(np.int64), times[inside]
     else:
         used, mass = used_cells(swept)
-    if _too_coarse(sample, centre, used, mass):
+    if _too_coarse(sample, centre, used, mass) or np.ptp(sample / 2.0) > LARGEST:
         feature = _place_edges(column, sample, centre)
         counted = count(feature, values)
         return feature, counted if swept is None else counted._replace(blocks=_block_means(feature, swept, len(values)))
@@ -523,8 +525,10 @@ def _too_coarse(sample: Floats, centre: float, used: Ints, mass: Ints) -> bool:
 def _spread(values: Floats, mass: Ints) -> float:
     """The standard deviation of values with the given mass; 1 where they are all one."""
     rows = float(mass.sum())
-    mean = float(values @ mass) / rows
-    spread = float(np.sqrt((values - mean) ** 2 @ mass / rows))
+    unit = max(float(np.abs(values).max()), 1e-300)  # squares of large values would be infinite
+    shares = mass / rows
+    mean = float(values @ shares)
+    spread = unit * float(np.sqrt(((values - mean) / unit) ** 2 @ shares))
     return spread if spread > 1e-12 * max(abs(mean), 1e-300) and np.isfinite(spread) else 1.0
 
 
@@ -586,9 +590,9 @@ def moments(feature: Feature, values: NDArray[Any]) -> tuple[float, float]:
     if not np.isfinite(total):
         values = values[np.isfinite(values)]
         total, count = float(values.sum()), len(values)
-    if abs(feature.centre) > 1e3 * feature.scale or values.dtype != np.float64:  # too far off zero for plain sums
-        values = values.astype(np.float64) - feature.centre
-        return float(values.sum()) / feature.scale, float(np.einsum("i,i->", values, values)) / feature.scale**2
+    if abs(feature.centre) > 1e3 * feature.scale or feature.scale > PLAIN or values.dtype != np.float64:
+        values = (values.astype(np.float64) - feature.centre) / feature.scale  # too far off zero for plain sums
+        return float(values.sum()), float(np.einsum("i,i->", values, values))
     squares = float(np.einsum("i,i->", values, values))
     shifted = squares - 2.0 * feature.centre * total + count * feature.centre**2
     return (total - count * feature.centre) / feature.scale, max(shifted, 0.0) / feature.scale**2
@@ -622,7 +626,12 @@ def category_codes(column: "pd.Series[Any]") -> Codes:
         quick = _by_address(np.ascontiguousarray(column.to_numpy()))
         if quick is not None:
             return quick
-    codes, found = pd.factorize(column, use_na_sentinel=True)
+    try:
+        codes, found = pd.factorize(column, use_na_sentinel=True)
+    except TypeError as error:
+        raise InvalidRows(
+            f"Column '{column.name}' holds values that are no categories ({error}). Convert it to text, or ignore it."
+        ) from None
     return _by_name(codes, found)
 
 

@@ -87,9 +87,11 @@ class Score:
 
 @dataclass(frozen=True)
 class DriftCheck:
-    """``detectable`` is the smallest shift, as a share of the rows moved, this check would have caught with 80 % power.
+    """``detectable`` is the smallest shift, as a share of the rows moved, that half of the features would have shown with
+    80 % power.
 
-    ``unjudged`` are the features whose neighbouring rows are too alike for this many rows to say anything.
+    ``unjudged`` are the features that this many rows say nothing about: neighbouring rows are too alike, or every
+    category is rare.
     """
 
     verdict: Verdict

@@ -195,7 +195,12 @@ def show_compared(found: drift_history.Compared) -> None:
     else:
         st.success(_("No feature differs by more than chance allows."))
     if found.check.detectable is not None:
-        st.caption(_("A shift of {shift:.3f} would have been caught in 4 of 5 cases.", shift=found.check.detectable))
+        st.caption(
+            _(
+                "In half of the features a shift of {shift:.3f} would have been caught in 4 of 5 cases.",
+                shift=found.check.detectable,
+            )
+        )
     facts = pd.DataFrame(found.facts)
     facts["drifting"] = facts["name"].isin(moved)
     quality_table(facts)

@@ -87,6 +87,59 @@ def test_a_constant_column_that_stayed_is_stable() -> None:
     assert verdict(rows(500, 1, age=7.0), rows(500, 2, age=7.0)) is Verdict.STABLE
 
 
+def test_constant_columns_of_few_rows_are_unknown() -> None:
+    one = rows(10, 1, age=7.0, income=7.0, hour=7.0, city="Bern", member=1.0)[
+        ["age", "income", "hour", "city", "member"]
+    ]
+    schema = Schema(tuple(c for c in SCHEMA.features if c.name in one), "bought", Task.BINARY, ("no", "yes"))
+    known = drift.reference(one, schema)
+    assert drift.check(known, drift.profile(known, one)).verdict is Verdict.UNKNOWN
+    many = pd.concat([one] * 50)
+    known = drift.reference(many, schema)
+    found = drift.check(known, drift.profile(known, many))
+    assert found.verdict is Verdict.STABLE
+    assert 0.04 < (found.detectable or 0.0) < 0.1
+
+
+def test_no_shift_is_seen_4_times_out_of_5_that_is_hardly_above_the_smallest() -> None:
+    """Of two equally frequent values 4 % of the rows move: that is the limit, which half of such windows exceed."""
+    schema = Schema((Column("age", Kind.NUMERIC), Column("member", Kind.BOOLEAN)), "y", Task.REGRESSION)
+    draw = np.random.default_rng(0)
+
+    def moved(share: float) -> pd.DataFrame:
+        return pd.DataFrame({"age": draw.normal(size=10_000), "member": draw.random(10_000) < 0.5 + share})
+
+    known = drift.reference(moved(0.0), schema)
+    found = drift.check(known, drift.profile(known, moved(0.0)), features=("member",))
+    assert found.detectable == pytest.approx(0.04 + 0.84 * np.sqrt(0.25 / 5_000) / np.sqrt(1), rel=0.02)
+    assert "in half of the features" in found.note
+
+
+def test_spread_is_seen_in_numbers_that_a_float32_does_not_hold() -> None:
+    draw = np.random.default_rng(0)
+    for count in (2000, 20_000):
+        large = 1e300 * draw.normal(size=(3, count))
+        assert drifting(rows(count, 1, age=large[0]), rows(count, 2, age=5.0 * large[1])) == {"age"}
+        assert drifting(rows(count, 1, age=large[0]), rows(count, 2, age=large[2])) == set()
+
+
+def outages(frame: pd.DataFrame, starts: dict[str, list[int]]) -> pd.DataFrame:
+    """The rows with 15 values missing from each of these on."""
+    gone = {name: {at + i for at in ats for i in range(15)} for name, ats in starts.items()}
+    return frame.assign(**{name: frame[name].mask(frame.index.isin(rows_)) for name, rows_ in gone.items()})
+
+
+def test_values_that_go_missing_in_runs_count_as_runs() -> None:
+    """Three outages of one feature are three events, also where none came before: others have had theirs."""
+    others = {name: list(range(50 * i, 2000, 200)) for i, name in enumerate(("income", "hour", "member"), 1)}
+    known = drift.reference(outages(rows(2000, 1), others), SCHEMA)
+    now = outages(rows(1000, 2), {name: [at for at in ats if at < 1000] for name, ats in others.items()})
+    found = drift.check(known, drift.profile(known, outages(now, {"age": [100, 400, 700]})))
+    assert found.verdict is Verdict.STABLE
+    broken = drift.check(known, drift.profile(known, outages(now, {"age": list(range(0, 1000, 45))})))
+    assert {score.feature for score in broken.scores if score.drifting} == {"age"}
+
+
 def test_a_column_that_was_never_there_is_judged_by_its_gaps() -> None:
     assert verdict(rows(500, 1, age=np.nan), rows(500, 2, age=np.nan)) is Verdict.STABLE
     assert drifting(rows(500, 1, age=np.nan), rows(500, 2)) == {"age"}
@@ -234,6 +287,44 @@ def test_the_command_prints_a_verdict_and_exits_with_it(tmp_path: object, capsys
     assert {row["name"] for row in printed["features"] if row["drifting"]} == {"age"}
     assert set(printed["features"][0]) == {"name", "drifting", "score", "limit", "metric"}
     assert drift.main([paths[0], "nowhere.parquet", "--json"]) == 2
+
+
+def test_what_the_command_cannot_judge_exits_with_2(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
+    path, lists, wide = (f"{tmp_path}/{name}.parquet" for name in ("rows", "lists", "wide"))
+    rows(200, 1).to_parquet(path)
+    rows(200, 1).assign(city=[[1, 2]] * 200).to_parquet(lists)
+    rows(200, 1).assign(city=[f"v{i}" for i in range(200)]).to_parquet(wide)
+    assert drift.main([path, path, "--ignore", "town", "--json"]) == 2
+    assert "town" in json.loads(capsys.readouterr().out)["error"]
+    assert drift.main([lists, lists, "--json"]) == 2
+    assert "'city'" in json.loads(capsys.readouterr().out)["error"]
+    assert drift.main([wide, wide, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["judged"], printed["unjudged"]) == (6, [])
+    assert drift.main([wide, wide, "--strict"]) == 0  # 200 names, but every bin of the rest is full enough
+
+
+def test_an_error_nobody_foresaw_is_no_drift(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    path = f"{tmp_path}/rows.parquet"
+    rows(50, 1).to_parquet(path)
+    monkeypatch.setattr(drift, "report", broken)
+    assert drift.main([path, path]) == 2
+
+
+def test_a_feature_without_a_frequent_value_is_not_judged_and_the_note_says_so(tmp_path: object) -> None:
+    before, now = (rows(60, seed).assign(city=[f"v{seed}{i}" for i in range(60)]) for seed in (1, 2))
+    known = drift.reference(before, SCHEMA)
+    found = drift.check(known, drift.profile(known, now))
+    assert found.unjudged == ("city",)
+    assert "5 of 6 features judged; not city (no value is frequent enough" in found.note
+    paths = [f"{tmp_path}/{name}.parquet" for name in ("before", "now")]
+    for path, frame in zip(paths, (before, now), strict=True):
+        frame.to_parquet(path)
+    assert drift.main(paths) == 0
+    assert drift.main([*paths, "--strict"]) == 2
 
 
 def test_a_feature_that_is_called_label_is_a_feature_like_any_other() -> None:
