@@ -323,9 +323,8 @@ def price(
     >>> round(found.equal, 2), round(found.worse, 2), found.undo_looks
     (0.94, 0.12, 2)
     """
-    largest = min(disagreement, math.sqrt(disagreement)) * (
-        1 - 1e-9
-    )  # no mean is larger than that of its squares' root
+    # a share that one of the two is right on bounds their difference; of numbers, the root of the mean square does
+    largest = (disagreement if bounded else math.sqrt(disagreement)) * (1 - 1e-9)
 
     def promoted(gain: float, rows: int = rows) -> float:
         return chance(gate, gain, rows=rows, level=level, disagreement=disagreement, minimum_gain=minimum_gain)

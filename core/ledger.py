@@ -20,7 +20,7 @@ from core.records import Action, Project
 from core.store import decisions, policies
 from core.store.codec import dump
 from core.store.decisions import Entry
-from core.turn import ruling
+from core.turn import CHOSEN, ruling
 
 PRECISION = 1e-9  # relative: the last bits of a number may change with the machine's libraries
 
@@ -144,7 +144,7 @@ def _check(entry: Entry, policy: Policy) -> tuple[Tree, Tree, int]:
 def _challenge(entry: Entry, policy: Policy) -> tuple[Tree, Tree, int]:
     assert entry.comparison
     kept = entry.comparison
-    found = tuple(reason for reason in entry.reasons if reason.code in SANITY)
+    found = tuple(reason for reason in entry.reasons if reason.code in {*SANITY, CHOSEN})
     again = ruling(policy, *kept.losses, metric=kept.metric, rows=kept.rows, found=found)
     again = replace(again, slices=kept.slices, versions=kept.versions)
     promoted = again.verdict == "promote" and policy.approval is Approval.AUTOMATIC

@@ -32,7 +32,7 @@ from core import estimators
 from core.diagnosis import CAUSES, Diagnosis, told
 from core.errors import InvalidInput
 from core.feed import Fault
-from core.gate import GATES, SANITY, Spread, Tally, proven
+from core.gate import FEWEST_BLOCKS, GATES, SANITY, Spread, Tally, proven
 from core.records import Action, Reason, Verdict
 
 LOGIC = 5  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
@@ -75,7 +75,8 @@ class Policy(_Stored):
     """How a project judges. A *window* is ``window_rows`` rows; ages, periods and cool-downs are counted in windows.
 
     A window is judged once ``mature_share`` of its labels have arrived. ``price`` is what a retrain costs, in units of
-    (relative loss x windows): 0.2 means that one is worth it once staleness has cost a fifth of a window's loss.
+    (relative loss x windows): 0.2 means that one is worth it once staleness has cost a fifth of a window's loss, and
+    surely so (by `STALE_ERRORS`).
     ``on_performance`` retrains as soon as the
     champion's loss has risen, rather than when a fresh model would do better; either way the rise is told.
     ``growth`` retrains once there are so many times the labelled rows that the champion learned from, ``period`` after
@@ -103,7 +104,7 @@ class Policy(_Stored):
     performance_margin: float = 0.05
     performance_checks: int = 1
     on_staleness: bool = True
-    price: float = 0.2
+    price: float = 0.15
     growth: float | None = 1.5
     period: int | None = None
     on_drift: bool = False
@@ -112,7 +113,7 @@ class Policy(_Stored):
     after_labels: int | None = None
     quorum: int = 1
     cool_down: int = 1
-    most_retrains: float = 0.2
+    most_retrains: float = 0.18
     # who serves
     gate: str = "veto"
     gate_level: float = 0.07
@@ -328,6 +329,8 @@ class Memory(_Stored):
     ahead: Tally = field(default_factory=Tally)
     spread: Spread = field(default_factory=Spread)
     stale: float = 0.0
+    stale_variance: float = 0.0
+    fresh: bool = False  # the champion is new and has not served a window that was judged
     handicaps: tuple[float, ...] = ()
     credit: float = 0.6
     drifts: int = 0
@@ -350,9 +353,10 @@ class Decision:
 
 # ---- deciding ----------------------------------------------------------------------------------
 BASELINE_WINDOWS = 3  # at most so many tell what is normal for a champion
+STALE_ERRORS = 1.5  # standard errors that the sum must be above 0, whatever the price
 HANDICAPS = 8  # so many fresh models are remembered
-URGENT_CREDIT = -0.5  # an emergency may run ahead of the budget
-CREDIT_PER_PRICE = 0.1  # and so may staleness, by so much for each time that its price has been paid in vain
+URGENT_CREDIT = -0.3  # an emergency may run ahead of the budget, down to here
+CREDIT_PER_PRICE = 0.1  # and staleness by so much for each time that its price has been paid in vain
 MOST_CREDIT = 3.0  # retrains that may be saved up
 LONGEST_TRIAL = 8  # windows
 FAULTS_TOLD = 5
@@ -364,13 +368,14 @@ Outcome = tuple["Decision", Memory]
 
 @dataclass(frozen=True)
 class Signal:
-    """One trigger's vote. ``distance`` (0 and up) tells how far it was from voting otherwise, in relative terms;
-    ``credit`` is the least that must be left of the budget for a retrain on its account.
+    """One trigger's vote. ``flip`` is what would have made it vote otherwise (None: no one change would), ``distance``
+    (0 and up) how far off that was, in relative terms; ``credit`` is the least that must be left of the budget for a
+    retrain on its account.
     """
 
     fired: bool
     reason: Reason
-    flip: Reason
+    flip: Reason | None
     distance: float
     credit: float = 1.0
 
@@ -510,7 +515,7 @@ def _note_losses(policy: Policy, judged: Judged, memory: Memory) -> Memory:
         else memory.baseline.plus(champion.blocks),
     )
     if judged.yardstick:
-        noted = replace(noted, stale=staleness(memory, champion.mean, _mean(judged.yardstick)))
+        noted = _note_staleness(judged, champion, noted)
     if memory.previous and (before := judged.of(memory.previous.version)):
         noted = replace(noted, ahead=noted.ahead.plus(_gains(champion, before)))
     if memory.challenger and (challenger := judged.of(memory.challenger.version)):
@@ -519,24 +524,37 @@ def _note_losses(policy: Policy, judged: Judged, memory: Memory) -> Memory:
     return noted
 
 
-def staleness(memory: Memory, champion: float, yardstick: float) -> float:
-    """What staleness has cost the champion after one more window, in relative loss x windows; 0 and up.
+def _note_staleness(judged: Judged, champion: VersionLoss, memory: Memory) -> Memory:
+    """What staleness has cost the champion after one more window that it served, in relative loss x windows; 0 and up.
 
-    A fresh model of the champion's kind would be better than its yardstick by a handicap, known from those that were
-    compared when they were new. What the champion falls short of that is summed up window by window and starts anew at
-    0, as in Page's cumulative sum (Biometrika 1954).
+    The first window that a fresh champion serves tells its handicap: what it loses more than the yardstick although no
+    model of its kind could be newer, labels coming when they do. What it loses more than the mean handicap is summed up
+    window by window and starts anew at 0, as in Page's cumulative sum (Biometrika 1954). ``stale_variance`` is that of
+    the sum, as the blocks tell it.
     """
-    handicap = _mean(memory.handicaps) if memory.handicaps else 0.0
-    return max(0.0, memory.stale + excess(champion, yardstick) - handicap)
+    found, error = excess(champion.blocks, judged.yardstick)
+    if memory.fresh and judged.window > memory.crowned:
+        return replace(memory, fresh=False, handicaps=(*memory.handicaps, found)[-HANDICAPS:])
+    handicap = sum(memory.handicaps) / (len(memory.handicaps) + 1)  # as if one more fresh champion had had none
+    stale = memory.stale + found - handicap
+    if stale <= 0:
+        return replace(memory, stale=0.0, stale_variance=0.0)
+    return replace(memory, stale=stale, stale_variance=memory.stale_variance + error**2)
 
 
-def excess(loss: float, other: float) -> float:
-    """How much larger the first loss is, relative to the mean of both: -2 to 2.
+def excess(losses: tuple[float, ...], others: tuple[float, ...]) -> tuple[float, float]:
+    """How much larger the first block means are than the second, relative to the mean of both, and its standard error.
 
-    >>> excess(0.3, 0.2)
-    0.4
+    The mean of both is taken at least as large as the error of the difference: one wrong row more than none is not
+    infinitely worse.
+
+    >>> excess((0.3, 0.3), (0.2, 0.2))
+    (0.4, 0.0)
     """
-    return round(2 * (loss - other) / max(loss + other, 1e-12), 9)
+    gap = Tally().plus([loss - other for loss, other in zip(losses, others, strict=True)])
+    error = gap.error if math.isfinite(gap.error) else 0.0
+    unit = max((_mean(losses) + _mean(others)) / 2 + error, 1e-12)
+    return round(gap.mean / unit, 9), round(error / unit, 9)
 
 
 def _mean(values: tuple[float, ...]) -> float:
@@ -549,17 +567,21 @@ def _gains(champion: VersionLoss, rival: VersionLoss) -> list[float]:
 
 
 def performance_limit(policy: Policy, memory: Memory, blocks: tuple[float, ...]) -> float | None:
-    """The mean loss of a window above which chance no longer explains it; None while nothing is known to compare with.
+    """The mean loss of a window above which chance no longer explains it; None while there are too few blocks to tell.
 
-    One-sided two-sample comparison with the champion's first windows, on block means, at ``performance_level``;
-    the first ``performance_margin`` of relative loss is not worth a retrain.
+    One-sided comparison with the champion's first windows, on block means, by the t test for unequal variances (Welch,
+    Biometrika 1947; degrees of freedom as in Satterthwaite, Biometrics Bulletin 1946) at ``performance_level``:
+    approximate, of 1 % it makes 1.5 where the window has no more than four blocks. The first ``performance_margin`` of
+    relative loss is not worth a retrain.
     """
-    error = math.hypot(memory.baseline.error, Tally().plus(blocks).error)
-    if not math.isfinite(error):
+    now = Tally().plus(blocks)
+    if min(memory.baseline.blocks, now.blocks) < FEWEST_BLOCKS:
         return None
-    freedom = memory.baseline.blocks + len(blocks) - 2
+    parts = [(tally.error**2, tally.blocks - 1) for tally in (memory.baseline, now)]
+    variance = sum(part for part, _ in parts)
+    freedom = variance**2 / sum(part**2 / count for part, count in parts) if variance else math.inf
     quantile = float(stats.t.ppf(1 - policy.performance_level, freedom))
-    return memory.baseline.mean * (1 + policy.performance_margin) + error * quantile
+    return memory.baseline.mean * (1 + policy.performance_margin) + math.sqrt(variance) * quantile
 
 
 def _roll_back(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome | None:
@@ -637,37 +659,44 @@ def _gain_flip(
 
 def _vote(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
     """What the triggers say; and when they do nothing about a loss that has risen, an alert for as long as it lasts."""
-    decision, after = _count(policy, evidence, memory)
+    decision, after, distance = _count(policy, evidence, memory)
     health = _health(policy, evidence, memory)
     if decision.action is not Action.NOTHING or health is None:
         return decision, after
     others = tuple(reason for reason in decision.reasons if reason != health.reason)
     action = Action.ALERT if health.fired else Action.NOTHING
-    return replace(decision, action=action, reasons=(health.reason, *others)), after
+    flip = decision.nearest_flip
+    if health.flip and health.distance < distance:
+        flip = replace(health.flip, code=ALERT_FLIPS.get(health.flip.code, health.flip.code))
+    return replace(decision, action=action, reasons=(health.reason, *others), nearest_flip=flip), after
 
 
-def _count(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
+ALERT_FLIPS = {"flip_loss_above": "flip_alert_above", "flip_loss_below": "flip_alert_below"}
+
+
+def _count(policy: Policy, evidence: Evidence, memory: Memory) -> tuple[Decision, Memory, float]:
+    """The triggers' decision, the memory after it, and the distance of its nearest flip (infinite without one)."""
     assert memory.champion
     if not policy.retrains:
-        return Decision(Action.NOTHING, (Reason("never_retrain"),)), memory
+        return Decision(Action.NOTHING, (Reason("never_retrain"),)), memory, math.inf
     if not any(window * policy.window_rows >= memory.champion.trained_to for window in memory.labelled):
         reasons = (Reason("no_new_labels"), *_about_drift(evidence))
-        return Decision(Action.NOTHING, reasons, Reason("flip_labels", {"seen": 0, "needed": 1})), memory
+        return Decision(Action.NOTHING, reasons), memory, math.inf
     if memory.owed:
-        return Decision(Action.RETRAIN, (Reason("owed"), *memory.owed)), memory
+        return Decision(Action.RETRAIN, (Reason("owed"), *memory.owed)), memory, math.inf
     signals = [signal for trigger in TRIGGERS if (signal := trigger(policy, evidence, memory))]
     fired = [signal for signal in signals if signal.fired]
+    why = tuple(signal.reason for signal in fired)
     if len(fired) < policy.quorum:
         told = () if policy.on_drift else _about_drift(evidence)  # else a signal says it
         reasons = (*(signal.reason for signal in signals), *told)
-        return Decision(Action.NOTHING, reasons, _flip_of(signals, policy.quorum - len(fired), fired=False)), memory
-    why = tuple(signal.reason for signal in fired)
+        flip, distance = _flip_to_retrain(policy, evidence, memory, signals)
+        return Decision(Action.NOTHING, reasons, flip), memory, distance
     if held := _held(policy, evidence, memory, min(signal.credit for signal in fired)):
         obstacle, windows = held
-        later = Reason("flip_age_reached", {"windows": windows})
-        return Decision(Action.NOTHING, (obstacle, *why), later), memory
-    flip = _flip_of(signals, len(fired) - policy.quorum + 1, fired=True)
-    return Decision(Action.RETRAIN, why, flip), replace(memory, owed=why)
+        return Decision(Action.NOTHING, (obstacle, *why), _later(windows)), memory, 0.0
+    flip, distance = _told(_nearest(fired, len(fired) - policy.quorum + 1, lambda signal: signal.distance))
+    return Decision(Action.RETRAIN, why, flip), replace(memory, owed=why), distance
 
 
 def _held(policy: Policy, evidence: Evidence, memory: Memory, needed: float) -> tuple[Reason, int] | None:
@@ -676,21 +705,51 @@ def _held(policy: Policy, evidence: Evidence, memory: Memory, needed: float) -> 
     if since < policy.cool_down:
         return Reason("cooling_down", {"age": since, "needed": policy.cool_down}), policy.cool_down - since
     if memory.challenger and not memory.awaiting and needed >= 1.0:
-        return Reason("on_trial", {"version": memory.challenger.version, "windows": memory.trial.looks}), LONGEST_TRIAL
+        return Reason("on_trial", {"version": memory.challenger.version, "windows": memory.trial.looks}), max(
+            1, LONGEST_TRIAL - memory.trial.looks
+        )
     if memory.credit < needed - 1e-9:
         windows = math.ceil((needed - memory.credit) / policy.most_retrains - 1e-9)
         return Reason("budget_spent", {"share": policy.most_retrains, "windows": windows}), windows
     return None
 
 
-def _flip_of(signals: list[Signal], needed: int, *, fired: bool) -> Reason | None:
-    """What ``needed`` of the signals that did (or did not) fire would have had to be: the nearest ones."""
-    nearest = sorted((signal for signal in signals if signal.fired is fired), key=lambda signal: signal.distance)
-    if len(nearest) < needed:
-        return None
-    if needed == 1:
-        return nearest[0].flip
-    return Reason("flip_several", {"count": needed, "flips": [asdict(signal.flip) for signal in nearest[:needed]]})
+def _later(windows: int) -> Reason:
+    return Reason("flip_age_reached", {"windows": windows})
+
+
+def _flip_to_retrain(
+    policy: Policy, evidence: Evidence, memory: Memory, signals: list[Signal]
+) -> tuple[Reason | None, float]:
+    """What further signals would have had to be: the nearest of those that need not wait, or how long they must."""
+    fired = [signal for signal in signals if signal.fired]
+
+    def held(*votes: Signal) -> tuple[Reason, int] | None:
+        return _held(policy, evidence, memory, min(signal.credit for signal in (*fired, *votes)))
+
+    quiet = [signal for signal in signals if not signal.fired]
+    nearest = _nearest(quiet, policy.quorum - len(fired), lambda signal: (held(signal) is not None, signal.distance))
+    flip, distance = _told(nearest)
+    obstacle = held(*nearest) if nearest else None
+    return (_together([flip, _later(obstacle[1])]) if flip and obstacle else flip), distance
+
+
+def _nearest(signals: list[Signal], needed: int, order: Callable[[Signal], Any]) -> list[Signal]:
+    """The ``needed`` first of these signals that could have voted otherwise; none, where they are fewer."""
+    found = sorted((signal for signal in signals if signal.flip), key=order)[:needed]
+    return found if len(found) == needed else []
+
+
+def _told(signals: list[Signal]) -> tuple[Reason | None, float]:
+    """What would have made all of these vote otherwise, and the largest distance."""
+    flips = [signal.flip for signal in signals if signal.flip]
+    if not flips:
+        return None, math.inf
+    return (flips[0] if len(flips) == 1 else _together(flips)), max(signal.distance for signal in signals)
+
+
+def _together(flips: list[Reason]) -> Reason:
+    return Reason("flip_several", {"count": len(flips), "flips": [asdict(flip) for flip in flips]})
 
 
 def _about_drift(evidence: Evidence) -> tuple[Reason, ...]:
@@ -732,10 +791,12 @@ def _health(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None
     seen = {"metric": evidence.metric, "window": good[-1].window, "seen": loss.mean}
     reason = {**seen, "limit": limit, "baseline": memory.baseline.mean}
     above = loss.mean > limit
+    settled = fired if above else memory.breaches + 1 >= policy.performance_checks  # by this window alone
+    flip = Reason("flip_loss_below" if above else "flip_loss_above", {**seen, "needed": limit})
     return Signal(
         fired,
         Reason("performance_fell" if fired else "performance_low" if above else "healthy", reason),
-        Reason("flip_loss_below" if above else "flip_loss_above", {**seen, "needed": limit}),
+        flip if settled else None,
         abs(loss.mean - limit) / max(limit, 1e-12),
         credit=URGENT_CREDIT,
     )
@@ -744,14 +805,15 @@ def _health(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None
 def _staleness(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
     if not policy.on_staleness:
         return None
-    fired = memory.stale >= policy.price
-    params = {"seen": memory.stale, "needed": policy.price}
+    needed = max(policy.price, STALE_ERRORS * math.sqrt(memory.stale_variance))
+    fired = memory.stale >= needed
+    params = {"seen": memory.stale, "needed": needed}
     return Signal(
         fired,
         Reason("stale" if fired else "fresh", params),
         Reason("flip_fresh" if fired else "flip_stale", params),
-        abs(memory.stale - policy.price) / policy.price,
-        1.0 - CREDIT_PER_PRICE * (memory.stale / policy.price - 1.0),
+        abs(memory.stale - needed) / needed,
+        max(URGENT_CREDIT, 1.0 - CREDIT_PER_PRICE * max(0.0, memory.stale / needed - 1.0)),
     )
 
 
@@ -761,6 +823,8 @@ def _growth(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None
         return None
     most = max(1, policy.most_rows // policy.window_rows)
     now, needed = min(len(memory.labelled), most), math.ceil(policy.growth * memory.learned - 1e-9)
+    if needed > most:
+        return None  # it learns from as many as it may
     fired = now >= needed
     params = {"seen": now, "before": memory.learned, "needed": needed}
     flip = Reason("flip_labels", {"seen": now, "needed": needed - 1 if fired else needed})
@@ -831,6 +895,8 @@ def took_over(
         ahead=Tally(),
         spread=memory.spread.plus(memory.ahead.spread).faded,
         stale=0.0,
+        stale_variance=0.0,
+        fresh=contender.born == turn,
         breaches=0,
         drifts=0,
         owed=(),

@@ -130,6 +130,8 @@ SENTENCES: dict[str, str] = {
     " {minimum_gain:.4g} was asked for).",
     "challenger_unproven": "The challenger looks better on {rows:,} rows (gain {gain:+.4g}); {rows_needed:,} rows would"
     " settle it.",
+    "window_chosen": "Window {window} proves nothing for the challenger: the champion's bad luck there is why it was"
+    " challenged. The trial begins with the next labelled window.",
     "too_few_to_compare": "{rows:,} rows are too few to compare two models on; it is settled with {rows_needed:,}.",
     "gate_off": "The policy promotes without a gate (gain {gain:+.4g} on {rows:,} rows).",
     "no_comparison": "There are no labelled rows that neither model was trained on.",
@@ -166,7 +168,11 @@ SENTENCES: dict[str, str] = {
     " (it was {seen:.4g}).",
     "flip_loss_below": "It would have been left alone, had its {metric} in window {window} been {needed:.4g} or"
     " less (it was {seen:.4g}).",
-    "flip_age_reached": "It would have been retrained {windows} windows later.",
+    "flip_alert_above": "There would have been an alert, had its {metric} in window {window} been above {needed:.4g}"
+    " (it was {seen:.4g}).",
+    "flip_alert_below": "There would have been no alert, had its {metric} in window {window} been {needed:.4g} or less"
+    " (it was {seen:.4g}).",
+    "flip_age_reached": "It could have been retrained {windows} windows later.",
     "flip_stale": "It would have been retrained, had staleness cost {needed:.0%} of a window's loss (it was {seen:.0%}).",
     "flip_fresh": "It would have been left alone, had staleness cost less than {needed:.0%} of a window's loss (it was"
     " {seen:.0%}).",

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from core import diagnosis, drift, estimators, feed, gate
 from core.gate import Tally
 from core.policy import (
-    HANDICAPS,
     LOGIC,
     Approval,
     Contender,
@@ -26,7 +25,6 @@ from core.policy import (
     Policy,
     Scope,
     VersionLoss,
-    excess,
     took_over,
 )
 from core.records import Action, Comparison, DriftCheck, Reason, Schema, Task, Verdict
@@ -171,7 +169,7 @@ def _yardstick(
     world: World, policy: Policy, labelled: Sequence[int], window: int, seed: int
 ) -> NDArray[np.float64] | None:
     """Row losses, on a window, of a light model trained on the newest labelled windows before it; None without any."""
-    before = [known for known in labelled if known < window]
+    before = [known for known in labelled if known < window][-max(1, policy.sliding // 2) :]
     spans = training_spans(policy, before, Scope.SLIDING)
     if not spans or _lacking(world, spans):
         return None
@@ -332,21 +330,35 @@ def challenge(world: World, policy: Policy, memory: Memory, turn: int, *, seed: 
     """
     bench = _Bench(world, policy, memory, turn, seed)
     if lacking := bench.lacking():
-        return Challenge(Action.WAIT, None, (), None, (lacking,), _tried(bench, None))
+        return Challenge(Action.WAIT, None, (), None, (lacking,), _tried(bench))
     if not bench.compares:
         return _succeed(bench, bench.scope, None, None, ())
     scope, candidate = _candidate(bench, bench.scope)
     comparison, reasons, passed = _examine(bench, candidate, scope)
     if passed:
         return _succeed(bench, scope, candidate, comparison, reasons)
-    after = _tried(bench, candidate)
+    after = _tried(bench)
     if comparison and comparison.verdict == "need_more_rows":
-        after = _on_trial(bench, after, Contender(candidate, scope, span(policy, bench.held)[0], turn))
+        challenger = Contender(candidate, scope, span(policy, bench.held)[0], turn)
+        after = replace(after, challenger=challenger) if _chosen(bench) else _on_trial(bench, after, challenger)
     return Challenge(Action.HOLD, candidate, tuple(bench.versions), comparison, reasons, after)
 
 
-def _tried(bench: _Bench, candidate: int | None) -> Memory:
-    """The memory after a challenge, whatever came of it. ``candidate`` was trained without the held-out window."""
+CHOSEN = "window_chosen"
+BY_LOSS = {"stale", "performance_fell"}  # triggers that fire on what the champion lost in the held-out window
+
+
+def _chosen(bench: _Bench) -> tuple[Reason, ...]:
+    """Why the held-out window may not prove a challenger better: the champion did badly there, or it were not challenged.
+
+    That favours any challenger, an equal one too. A veto lets equal ones pass anyway; superiority promises not to.
+    """
+    selected = bench.policy.gate == "superiority" and any(reason.code in BY_LOSS for reason in bench.memory.owed)
+    return (Reason(CHOSEN, {"window": bench.held}),) if selected else ()
+
+
+def _tried(bench: _Bench) -> Memory:
+    """The memory after a challenge, whatever came of it."""
     memory = bench.memory
     return replace(
         memory,
@@ -357,23 +369,12 @@ def _tried(bench: _Bench, candidate: int | None) -> Memory:
         labels_then=memory.labels,
         credit=memory.credit - (memory.champion is not None),
         stale=0.0,
-        handicaps=(*memory.handicaps, *_handicap(bench, candidate))[-HANDICAPS:],
+        stale_variance=0.0,
         challenger=None,
         awaiting=False,
         trial=Tally(),
         trial_rows=0,
     )
-
-
-def _handicap(bench: _Bench, candidate: int | None) -> list[float]:
-    """How much more the candidate lost than its yardstick, both fresh, on the held-out window."""
-    policy = bench.policy
-    if candidate is None or not policy.on_staleness:
-        return []
-    yardstick = _yardstick(bench.world, policy, bench.windows, bench.held, bench.seed)
-    if yardstick is None:
-        return []
-    return [excess(float(bench.losses(candidate, bench.held).mean()), float(yardstick.mean()))]
 
 
 def _candidate(bench: _Bench, scope: str) -> tuple[str, int]:
@@ -430,7 +431,7 @@ def _succeed(
     chosen = Contender(bench.fit(bench.windows, scope), scope, span(policy, bench.held)[1], bench.turn)
     rows = sum(last - first for first, last in bench.spans(bench.windows, scope))
     reasons = (*reasons, Reason("trained_on", {"rows": rows, "scope": scope}))
-    tried = _tried(bench, candidate)
+    tried = _tried(bench)
     if policy.approval is Approval.MANUAL and memory.champion:
         after = replace(tried, challenger=chosen, awaiting=True)
         reasons = (*reasons, Reason("awaiting_approval", {"version": chosen.version}))
@@ -485,7 +486,7 @@ def _examine(bench: _Bench, candidate: int, scope: str) -> tuple[Comparison | No
     if champion and champion.trained_to > span(policy, bench.held)[0]:
         champion = None
     trial = _trial(bench, champion, candidate, scope)
-    found = gate.sanity(trial)
+    found = (*gate.sanity(trial), *_chosen(bench))
     if champion is None:
         none = (Reason("no_comparison"),) if bench.memory.champion else ()
         return None, (*none, *found), _sane(policy, found)
@@ -505,7 +506,11 @@ def _examine(bench: _Bench, candidate: int, scope: str) -> tuple[Comparison | No
 def ruling(
     policy: Policy, champion: ArrayLike, challenger: ArrayLike, *, metric: str, rows: int, found: tuple[Reason, ...]
 ) -> Comparison:
-    """The policy's verdict on block mean losses and on what the sanity checks ``found``: those it blocks on hold."""
+    """The policy's verdict on block mean losses and on what else was ``found``.
+
+    A sanity check that the policy blocks on holds; a window that was chosen for the champion's bad luck proves no
+    promotion, and more rows are asked for.
+    """
     comparison = gate.compare(
         champion,
         challenger,
@@ -516,9 +521,11 @@ def ruling(
         minimum_gain=policy.minimum_gain,
     )
     comparison = replace(comparison, logic=LOGIC)
-    if _sane(policy, found):
-        return comparison
-    return replace(comparison, verdict="hold", reasons=(*comparison.reasons, *found))
+    if not _sane(policy, found):
+        return replace(comparison, verdict="hold", reasons=(*comparison.reasons, *found))
+    if comparison.verdict == "promote" and any(reason.code == CHOSEN for reason in found):
+        return replace(comparison, verdict="need_more_rows")
+    return comparison
 
 
 def _sane(policy: Policy, found: tuple[Reason, ...]) -> bool:

@@ -342,3 +342,9 @@ def test_labels_of_one_class_say_nothing_of_skill():
     for share in (0.1, 0.3, 0.7):
         answers = np.where(np.arange(997) < share * 997, "yes", "no").astype(object)
         assert gate.skill(np.full(997, "no", dtype=object), answers) is None
+
+
+def test_small_differences_of_numbers_have_a_price_too():
+    found = gate.price("veto", rows=500, level=0.07, disagreement=1e-4, difference=0.001, bounded=False)
+    assert found.harm is not None
+    assert 0.0005 < found.harm < 0.003  # in units of the standard error, 0.01 / sqrt(500), about 3

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from core.policy import PRESETS, Contender, Evidence, Judged, Memory, Policy, VersionLoss, decide
+from core.gate import Tally, blocks
+from core.policy import PRESETS, Contender, Evidence, Judged, Memory, Policy, VersionLoss, decide, performance_limit
 from core.records import Action
 
 CHAMPION = Contender(version=1, scope="all", trained_to=0, born=0)
@@ -65,3 +67,60 @@ def test_drift_that_could_not_be_judged_is_told_once_and_counts_as_no_drift() ->
     policy = replace(BALANCED, on_drift=True)
     (_, codes), *_ = lived(policy, [STEADY])
     assert codes.count("drift_unknown") == 1
+
+
+def test_what_a_fresh_champion_loses_more_than_its_yardstick_is_no_staleness() -> None:
+    fresh = replace(BEGAN, fresh=True, crowned=7)
+    _, after = decide(BALANCED, seen(8, 0.3, 0.2), fresh)
+    assert (after.handicaps, after.stale, after.fresh) == ((0.4,), 0.0, False)
+    late = replace(fresh, crowned=9)  # window 8 came before it served: its labels were late
+    _, after = decide(BALANCED, seen(8, 0.3, 0.2), late)
+    assert (after.handicaps, after.stale, after.fresh) == ((), 0.4, True)
+
+
+def test_one_wrong_row_more_than_none_is_no_reason_to_retrain() -> None:
+    one = (0.0,) * 19 + (0.04,)
+    judged = Judged(8, 500, (VersionLoss(1, one),), (0.0,) * 20)
+    decision, after = decide(BALANCED, Evidence(turn=8, rows=4500, judged=(judged,)), BEGAN)
+    assert decision.action is Action.NOTHING
+    assert after.stale < 1.0
+
+
+def test_however_stale_the_champion_the_budget_holds() -> None:
+    memory, retrains = replace(BEGAN, credit=Memory().credit), 0
+    for number in range(8, 108):
+        decision, memory = decide(BALANCED, seen(number, 0.9, 0.1), memory)
+        if decision.action is Action.RETRAIN:
+            retrains += 1
+            memory = replace(
+                memory, owed=(), challenged=number, credit=memory.credit - 1, stale=0.0, stale_variance=0.0
+            )
+    assert 17 <= retrains <= 20
+
+
+def test_a_champion_that_learned_from_all_it_may_is_not_retrained_for_more_rows() -> None:
+    policy = replace(BALANCED, most_rows=4000)  # 8 windows
+    full = replace(BEGAN, learned=8, labelled=tuple(range(60)), next_window=60, credit=3.0)
+    decision, _ = decide(policy, seen(60, 0.2, 0.2), full)
+    assert decision.action is Action.NOTHING
+    assert not {"grown", "not_grown"} & {reason.code for reason in decision.reasons}
+
+
+@pytest.mark.parametrize("rows", [100, 200, 500])
+def test_a_steady_loss_is_called_risen_no_more_often_than_the_level_says(rows: int) -> None:
+    policy = replace(BALANCED, performance_margin=0.0, performance_level=0.01)
+    draw, repeats, risen = np.random.default_rng(rows), 4000, 0
+    for _ in range(repeats):
+        steady = Tally()
+        for _ in range(3):
+            steady = steady.plus(blocks(draw.normal(1.0, 0.3, rows)))
+        newest = tuple(blocks(draw.normal(1.0, 0.3, rows)).tolist())
+        limit = performance_limit(policy, Memory(baseline=steady), newest)
+        assert limit is not None
+        risen += np.mean(newest) > limit
+    assert risen / repeats < 0.015  # three standard errors above
+
+
+def test_a_window_of_few_rows_is_not_judged() -> None:
+    steady = Tally().plus([0.2, 0.3, 0.2, 0.3])
+    assert performance_limit(BALANCED, Memory(baseline=steady), (0.2, 0.9)) is None

@@ -286,3 +286,14 @@ def test_a_policy_of_an_earlier_version_can_still_be_read():
     assert policy.price == 0.25
     with pytest.raises(InvalidInput, match="no setting 'on_rage'"):
         Policy.from_json('{"on_rage": true}')
+
+
+def test_superiority_is_not_proven_on_the_window_that_started_the_challenge(short):
+    policy = Policy(**{**vars(short), "gate": "superiority", "price": 0.05, "growth": None})
+    played = play(policy, flipping(windows=24, change=10))
+    started = [step for step in played.steps if any(reason.code == "window_chosen" for reason in step.reasons)]
+    assert started and all(step.comparison.verdict != "promote" for step in started)
+    on_trial = next(step for step in started if step.comparison.verdict == "need_more_rows")
+    after = [step for step in played.steps if step.turn == on_trial.turn + 1 and step.memory]
+    assert after[0].memory.challenger and after[0].memory.trial.looks == 0
+    assert played.count(Action.PROMOTE) >= 1  # on the windows that follow

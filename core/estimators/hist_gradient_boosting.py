@@ -25,29 +25,29 @@ TARGETS = {
 
 
 def build(schema: Schema, seed: int) -> Pipeline:
-    """A forest of boosted trees for each memory. A missing number takes the branch learned for it; an unseen category is
+    """Boosted trees, plain and detailed, for each memory. A missing number takes the branch learned for it; an unseen category is
     average.
 
     Friedman, Greedy function approximation: a gradient boosting machine, Annals of Statistics 2001; binned as in
     Ke et al., LightGBM, NeurIPS 2017. No early stopping: its random hold-out would peek across time. Memories and
     their mixture: `core.estimators.memories`.
     """
-    trees = _trees(schema, seed)
-    return _pipeline(
-        schema, seed, MemoriesClassifier(trees) if schema.task.is_classification else MemoriesRegressor(trees)
-    )
+    memories, leaves = (MemoriesClassifier, (6, 20)) if schema.task.is_classification else (MemoriesRegressor, (8, 31))
+    return _pipeline(schema, seed, memories([_trees(schema, seed, most) for most in leaves]))
 
 
 def yardstick(schema: Schema, seed: int) -> Pipeline:
     """The same trees with one memory: what a fresh model of this kind would do, for a tenth of the cost."""
-    return _pipeline(schema, seed, _trees(schema, seed))
+    return _pipeline(schema, seed, _trees(schema, seed, 15 if schema.task.is_classification else 31))
 
 
-def _trees(schema: Schema, seed: int) -> HistGradientBoostingClassifier | HistGradientBoostingRegressor:
-    """Classes are noisier than numbers, and a rule that changes is followed better by a plain one: fewer, smaller trees."""
+def _trees(schema: Schema, seed: int, leaves: int) -> HistGradientBoostingClassifier | HistGradientBoostingRegressor:
+    """Classes are noisier than numbers, and a rule that changes is followed better by a plain one: fewer trees."""
     if schema.task.is_classification:
-        return HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=15, early_stopping=False, random_state=seed)
-    return HistGradientBoostingRegressor(max_iter=100, max_leaf_nodes=31, early_stopping=False, random_state=seed)
+        return HistGradientBoostingClassifier(
+            max_iter=50, max_leaf_nodes=leaves, early_stopping=False, random_state=seed
+        )
+    return HistGradientBoostingRegressor(max_iter=100, max_leaf_nodes=leaves, early_stopping=False, random_state=seed)
 
 
 def _pipeline(schema: Schema, seed: int, model: Any) -> Pipeline:

@@ -25,7 +25,7 @@ def build(schema: Schema, seed: int) -> Pipeline:
     """
     line = _line(schema, seed)
     memories = MemoriesClassifier if schema.task.is_classification else MemoriesRegressor
-    return _pipeline(schema, memories(line, fewest_rows=FEWEST_ROWS))
+    return _pipeline(schema, memories([line], fewest_rows=FEWEST_ROWS))
 
 
 def yardstick(schema: Schema, seed: int) -> Pipeline:

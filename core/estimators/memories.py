@@ -1,10 +1,11 @@
-"""One model with several memories: the same learner fitted on all rows, the newer half, the newest quarter, ..., mixed.
+"""One model with several memories: learners fitted on all rows, the newer half, the newest quarter, ..., mixed.
 
 No one training window suits every stream: on some a model of all history beats one of recent rows by as much as it
-loses on others (`docs/policy.md`). So a ladder of windows of halving length is fitted side by side and mixed by how
-well each rung predicted the newest rows when it had not seen them: stacking (Wolpert, Neural Networks 1992) with
-non-negative weights (Breiman, Machine Learning 1996), pulled towards weights in proportion to the rows of each rung.
-Klinkenberg (Intelligent Data Analysis 2004) selects one such window; mixing was better on each stream we measured.
+loses on others (`docs/policy.md`). So a ladder of windows of halving length is fitted side by side, each with every
+learner (a plain and a detailed one, say: neither suits every stream), and mixed by how well each predicted the newest
+rows when it had not seen them: stacking (Wolpert, Neural Networks 1992) with non-negative weights (Breiman, Machine
+Learning 1996), pulled towards weights in proportion to the rows of each rung. Klinkenberg (Intelligent Data Analysis
+2004) selects one such window; mixing was better on each stream we measured.
 
 Rows must come in time order.
 """
@@ -19,10 +20,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 Floats = NDArray[np.float64]
 
 MOST_MEMBERS = 5  # the shortest memory is a sixteenth of the rows
-HELD_OUT = (
-    200,
-    2000,
-)  # at least and at most so many of the newest rows set the weights; a tenth in between
+HELD_OUT = (200, 600)  # at least and at most so many of the newest rows set the weights; a tenth in between
 PULL = 0.2  # of the weights towards the prior, in units of the variance of what was predicted
 SUM_TO_ONE = 100.0  # the same unit: how firmly
 
@@ -55,21 +53,22 @@ def weights(said: Floats, truth: Floats, prior: Floats) -> Floats:
 
 
 class _Memories(BaseEstimator):  # type: ignore[misc]
-    """``base`` fitted with each memory of the `ladder`, mixed by `weights`."""
+    """Each of ``bases`` fitted with each memory of the `ladder`, mixed by `weights`."""
 
-    def __init__(self, base: Any, fewest_rows: int = 900) -> None:
-        self.base = base
+    def __init__(self, bases: list[Any], fewest_rows: int = 900) -> None:
+        self.bases = bases
         self.fewest_rows = fewest_rows
 
     def _learn(self, features: Any, labels: NDArray[Any]) -> Self:
         rows = np.asarray(features, dtype=np.float64)
         lengths = [n for n in ladder(len(rows), self.fewest_rows) if self._is_whole(labels[-n:])]
-        self.members_ = [clone(self.base).fit(rows[-n:], labels[-n:]) for n in lengths]
-        self.weights_ = np.asarray(lengths) / sum(lengths)
+        self.members_ = [clone(base).fit(rows[-n:], labels[-n:]) for n in lengths for base in self.bases]
+        prior = np.repeat(lengths, len(self.bases))
+        self.weights_ = prior / prior.sum()
         before = len(rows) - int(np.clip(len(rows) // 10, *HELD_OUT))
         pasts = [slice(before - before * n // len(rows), before) for n in lengths]
-        if len(lengths) > 1 and all(self._is_whole(labels[past]) for past in pasts):
-            past_members = [clone(self.base).fit(rows[past], labels[past]) for past in pasts]
+        if len(self.members_) > 1 and all(self._is_whole(labels[past]) for past in pasts):
+            past_members = [clone(base).fit(rows[past], labels[past]) for past in pasts for base in self.bases]
             said = np.stack([self._outcome(member, rows[before:]).ravel() for member in past_members])
             self.weights_ = weights(said, self._target(labels[before:]).ravel(), self.weights_)
         self.n_features_in_ = rows.shape[1]
