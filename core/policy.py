@@ -104,7 +104,7 @@ class Policy(_Stored):
     performance_margin: float = 0.05
     performance_checks: int = 1
     on_staleness: bool = True
-    price: float = 0.15
+    price: float = 0.2
     growth: float | None = 1.5
     period: int | None = None
     on_drift: bool = False
@@ -330,6 +330,7 @@ class Memory(_Stored):
     spread: Spread = field(default_factory=Spread)
     stale: float = 0.0
     stale_variance: float = 0.0
+    stale_windows: int = 0
     fresh: bool = False  # the champion is new and has not served a window that was judged
     handicaps: tuple[float, ...] = ()
     credit: float = 0.6
@@ -538,8 +539,19 @@ def _note_staleness(judged: Judged, champion: VersionLoss, memory: Memory) -> Me
     handicap = sum(memory.handicaps) / (len(memory.handicaps) + 1)  # as if one more fresh champion had had none
     stale = memory.stale + found - handicap
     if stale <= 0:
-        return replace(memory, stale=0.0, stale_variance=0.0)
-    return replace(memory, stale=stale, stale_variance=memory.stale_variance + error**2)
+        return replace(memory, stale=0.0, stale_variance=0.0, stale_windows=0)
+    return replace(
+        memory, stale=stale, stale_variance=memory.stale_variance + error**2, stale_windows=memory.stale_windows + 1
+    )
+
+
+def stale_error(memory: Memory) -> float:
+    """The standard error of the staleness: of its windows, and of the handicap that was taken off each of them.
+
+    A handicap that is a mean of n is known to about the variance of a window by n + 1, and errs alike in every window.
+    """
+    alike = memory.stale_windows / (len(memory.handicaps) + 1)
+    return math.sqrt(memory.stale_variance * (1 + alike))
 
 
 def excess(losses: tuple[float, ...], others: tuple[float, ...]) -> tuple[float, float]:
@@ -805,7 +817,7 @@ def _health(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None
 def _staleness(policy: Policy, evidence: Evidence, memory: Memory) -> Signal | None:
     if not policy.on_staleness:
         return None
-    needed = max(policy.price, STALE_ERRORS * math.sqrt(memory.stale_variance))
+    needed = max(policy.price, STALE_ERRORS * stale_error(memory))
     fired = memory.stale >= needed
     params = {"seen": memory.stale, "needed": needed}
     return Signal(
@@ -896,6 +908,7 @@ def took_over(
         spread=memory.spread.plus(memory.ahead.spread).faded,
         stale=0.0,
         stale_variance=0.0,
+        stale_windows=0,
         fresh=contender.born == turn,
         breaches=0,
         drifts=0,

@@ -370,6 +370,7 @@ def _tried(bench: _Bench) -> Memory:
         credit=memory.credit - (memory.champion is not None),
         stale=0.0,
         stale_variance=0.0,
+        stale_windows=0,
         challenger=None,
         awaiting=False,
         trial=Tally(),
