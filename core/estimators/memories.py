@@ -62,15 +62,19 @@ class _Memories(BaseEstimator):  # type: ignore[misc]
     def _learn(self, features: Any, labels: NDArray[Any]) -> Self:
         rows = np.asarray(features, dtype=np.float64)
         lengths = [n for n in ladder(len(rows), self.fewest_rows) if self._is_whole(labels[-n:])]
-        self.members_ = [clone(base).fit(rows[-n:], labels[-n:]) for n in lengths for base in self.bases]
-        prior = np.repeat(lengths, len(self.bases))
-        self.weights_ = prior / prior.sum()
+        kinds = [(n, base) for n in lengths for base in self.bases]
+        mixture = np.array([n for n, _ in kinds]) / sum(n for n, _ in kinds)
         before = len(rows) - int(np.clip(len(rows) // 10, *HELD_OUT))
-        pasts = [slice(before - before * n // len(rows), before) for n in lengths]
-        if len(self.members_) > 1 and all(self._is_whole(labels[past]) for past in pasts):
-            past_members = [clone(base).fit(rows[past], labels[past]) for past in pasts for base in self.bases]
+        pasts = [slice(before - before * n // len(rows), before) for n, _ in kinds]
+        if len(kinds) > 1 and all(self._is_whole(labels[past]) for past in pasts):
+            past_members = (
+                clone(base).fit(rows[past], labels[past]) for past, (_, base) in zip(pasts, kinds, strict=True)
+            )
             said = np.stack([self._outcome(member, rows[before:]).ravel() for member in past_members])
-            self.weights_ = weights(said, self._target(labels[before:]).ravel(), self.weights_)
+            mixture = weights(said, self._target(labels[before:]).ravel(), mixture)
+        counting = [(weight, n, base) for weight, (n, base) in zip(mixture, kinds, strict=True) if weight > 0]
+        self.weights_ = np.array([weight for weight, _, _ in counting])
+        self.members_ = [clone(base).fit(rows[-n:], labels[-n:]) for _, n, base in counting]
         self.n_features_in_ = rows.shape[1]
         return self
 
