@@ -33,6 +33,7 @@ STUCK = 0.5  # of the rows in one run
 QUICK = 4.0  # a run so many times the longest known one is no chance
 WHOLE, CHANGES = 0.95, 10  # nor is all of the window, where every known one changes so many times
 COMMON = 0.65  # a value that once filled so much of a window may fill all of it
+VERY_COMMON = 0.9  # the same where it never stayed for long, and now all of the window is one run
 UNSEEN = 0.5  # of the rows
 FACTORS = (10.0, 100.0, 1_000.0, 1e6, 60.0, 3_600.0)
 FEW_TIMES = 3.0  # no unit is mistaken for less
@@ -103,10 +104,12 @@ def _numbered(column: Column, parts: "Sequence[pd.Series[Any]]") -> list[Floats]
 def _stuck(windows: Sequence[Floats], current: Floats) -> tuple[float, float] | None:
     """The longest run of one value now and before, as shares of a window, where the value cannot be stuck by itself."""
     run, value = _longest_run(current)
-    if run < STUCK or max(float((part == value).mean()) for part in windows) > COMMON:
+    if run < STUCK:
         return None
     longest = max(_longest_run(part)[0] for part in windows)
-    if run < QUICK * longest and not (run >= WHOLE and _mixing(windows)):
+    quick, whole = run >= QUICK * longest, run >= WHOLE and _mixing(windows)
+    common = max(float((part == value).mean()) for part in windows)
+    if common > (VERY_COMMON if quick and whole else COMMON) or not (quick or whole):
         return None
     return round(run, 4), round(longest, 4)
 

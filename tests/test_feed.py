@@ -204,3 +204,13 @@ def test_an_accepted_feed_blocks_no_longer_and_its_windows_are_learned_from(ctx,
 def memory(ctx, project) -> Memory:
     with ctx.database.read() as con:
         return Memory.from_json(decisions.memory(con, project.id))
+
+
+@pytest.mark.parametrize(("share", "broken"), [(0.8, True), (0.95, False)])
+def test_a_value_that_was_common_but_never_stayed_is_stuck_when_it_fills_the_window(share: float, broken: bool) -> None:
+    """Rain that falls in 5 % of the hours may stay away for a window; what four in five have, not all will."""
+    draw = np.random.default_rng(3)
+    schema = Schema((Column("flag", Kind.NUMERIC),), "y", Task.BINARY, ("no", "yes"))
+    known = {window: pd.DataFrame({"flag": (draw.random(1000) > share).astype(float)}) for window in range(8)}
+    found = feed.faults(known, pd.DataFrame({"flag": np.zeros(1000)}), schema)
+    assert [fault.what for fault in found] == (["stuck"] if broken else [])
