@@ -21,7 +21,7 @@ def opened(data_dir):
     return context.opened(Settings(_env_file=None, CONTINUAL_DATA_DIR=data_dir))
 
 
-def until(seen, seconds=60):
+def until(seen, seconds=180):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := seen():

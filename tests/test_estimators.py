@@ -167,3 +167,12 @@ def test_times_that_have_not_come_round_are_no_column_of_their_own_and_missing_o
     assert TimeParts().fit(moment).transform(moment).tolist() == [[0.0], [0.0]]
     days = pd.DataFrame({"at": pd.date_range("2026-01-01", periods=100, freq="D", tz="UTC")})
     assert np.isnan(TimeParts().fit(days).transform(moment)[1]).all()
+
+
+@pytest.mark.parametrize("count", [60, 150, 390, 410, 900])
+@pytest.mark.parametrize("schema", [BINARY, REGRESSION], ids=["binary", "regression"])
+def test_rows_too_few_to_hold_any_out_are_enough_to_learn_from(schema, count):
+    frame = _rows(count)
+    model = estimators.build("hist_gradient_boosting", schema, 0).fit(frame, _labels(frame, schema))
+    assert len(model.predict(frame)) == count
+    assert model[-1].weights_.sum() == pytest.approx(1.0)

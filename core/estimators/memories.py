@@ -66,7 +66,8 @@ class _Memories(BaseEstimator):  # type: ignore[misc]
         mixture = np.array([n for n, _ in kinds]) / sum(n for n, _ in kinds)
         before = len(rows) - int(np.clip(len(rows) // 10, *HELD_OUT))
         pasts = [slice(before - before * n // len(rows), before) for n, _ in kinds]
-        if len(kinds) > 1 and all(self._is_whole(labels[past]) for past in pasts):
+        enough = before >= len(rows) / 2  # to learn from; else the mixture stays what it is
+        if len(kinds) > 1 and enough and all(self._is_whole(labels[past]) for past in pasts):
             past_members = (
                 clone(base).fit(rows[past], labels[past]) for past, (_, base) in zip(pasts, kinds, strict=True)
             )
