@@ -105,7 +105,7 @@ SETTINGS: dict[str, Setting] = {
     ),
     "price": Setting(
         mark("Price of a retrain, % of a window's loss"),
-        mark("A retrain is worth it once staleness has cost this much. Lower: more retrains."),
+        mark("A retrain is due once staleness has cost this much, and surely so. Lower: more retrains."),
         percent=True,
     ),
     "growth": Setting(
