@@ -4,7 +4,8 @@ import json
 import math
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from core.errors import ContinualError
@@ -29,28 +30,32 @@ def _finite(told: Any) -> Any:
     return None if isinstance(told, float) and not math.isfinite(told) else told
 
 
-def end(work: Callable[[], tuple[str, int]], *, as_json: bool) -> int:
+def end(
+    work: Callable[[], tuple[str, int]], *, as_json: bool, otherwise: Mapping[str, Any] = MappingProxyType({})
+) -> int:
     """Print what ``work`` says and return its exit code; where it fails, one sentence and `CANNOT`.
 
-    Also where it fails as nobody foresaw: Python would end with 1, which is a verdict.
+    ``otherwise`` is what stands beside the sentence as JSON. Also where it fails as nobody foresaw: Python would end with 1, which is a verdict.
     """
     try:
         text, code = work()
     except ContinualError as error:
-        return _failed(str(error), as_json=as_json)
+        return _failed(str(error), as_json=as_json, otherwise=otherwise)
     except Exception as error:
         traceback.print_exc()
         what = (str(error).splitlines() or [""])[0]
         return _failed(
-            f"It failed as was not foreseen ({type(error).__name__}: {what}). Please report it", as_json=as_json
+            f"It failed as was not foreseen ({type(error).__name__}: {what}). Please report it",
+            as_json=as_json,
+            otherwise=otherwise,
         )
     sys.stdout.write(f"{text}\n")
     return code
 
 
-def _failed(sentence: str, *, as_json: bool) -> int:
+def _failed(sentence: str, *, as_json: bool, otherwise: Mapping[str, Any]) -> int:
     if as_json:
-        sys.stdout.write(json.dumps({"error": sentence}) + "\n")
+        sys.stdout.write(json.dumps({**otherwise, "error": sentence}) + "\n")
     else:
         sys.stderr.write(f"{sentence}\n")
     return CANNOT

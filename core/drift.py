@@ -24,7 +24,6 @@ Pure: frames and profiles in, records out. As a command, for scripts and CI (exi
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -36,13 +35,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri, chndtrinc, ndtr, ndtri, stdtr
 
-from core import comovement, profiles
+from core import commands, comovement, profiles
 from core.drift_metrics import METRICS, Pair
 from core.drift_metrics import chi_square as chi_square_metric
 from core.drift_metrics import mann_whitney as mann_whitney_metric
 from core.drift_metrics.base import CATEGORIES, SMALLEST, Links, in_cells, squares_limit
 from core.drift_reference import ANSWERS, ASPECTS, Reference, against, facts, kind_of, profile, reference, with_answers
-from core.errors import ContinualError, InvalidInput, InvalidRows
+from core.errors import InvalidInput, InvalidRows
 from core.profiles import Profile, merge
 from core.records import Column, DriftCheck, Schema, Score, Task, Verdict
 
@@ -598,32 +597,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(arguments)
     started = time.perf_counter()
-    try:
+
+    def work() -> tuple[str, int]:
         before, now = _read(given.reference), _read(given.current)
         ignore = [name.strip() for name in given.ignore.split(",") if name.strip()]
         found = report(before, now, ignore, given.budget, given.smallest_shift)
-    except Exception as error:  # whatever it is: an exit code of 1 would say that the data drifts
-        text = str(error) if isinstance(error, ContinualError) else f"{type(error).__name__}: {error}"
-        _say(json.dumps({"verdict": "unknown", "error": text, "features": []}) if given.json else text)
-        return 2
-    printed = as_json(found, time.perf_counter() - started)
-    if given.json:
-        _say(json.dumps(printed))
-    else:
-        _say(f"{found.verdict.value}: {found.note}")
-        for row in printed["features"]:
-            mark = {True: "drifting", False: "stable", None: "unknown"}[row["drifting"]]
-            number = (
-                "" if row["score"] is None else f"{row['metric']:<14} {row['score']:.4f} (limit {row['limit']:.4f})"
-            )
-            _say(f"  {row['name']:<24} {mark:<9} {number}".rstrip())
-    if given.strict and found.unjudged and found.verdict is Verdict.STABLE:
-        return 2
-    return {Verdict.STABLE: 0, Verdict.DRIFTING: 1, Verdict.UNKNOWN: 2}[found.verdict]
+        printed = as_json(found, time.perf_counter() - started)
+        partly = given.strict and found.unjudged and found.verdict is Verdict.STABLE
+        code = {Verdict.STABLE: 0, Verdict.DRIFTING: 1, Verdict.UNKNOWN: commands.CANNOT}[found.verdict]
+        return commands.to_json(printed) if given.json else in_words(printed), commands.CANNOT if partly else code
+
+    return commands.end(work, as_json=given.json, otherwise={"verdict": "unknown", "features": []})
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+def in_words(printed: dict[str, Any]) -> str:
+    """What `as_json` says, for people."""
+    lines = [f"{printed['verdict']}: {printed['note']}"]
+    for row in printed["features"]:
+        mark = {True: "drifting", False: "stable", None: "unknown"}[row["drifting"]]
+        number = "" if row["score"] is None else f"{row['metric']:<14} {row['score']:.4f} (limit {row['limit']:.4f})"
+        lines.append(f"  {row['name']:<24} {mark:<9} {number}".rstrip())
+    return "\n".join(lines)
 
 
 def _read(path: str) -> pd.DataFrame:

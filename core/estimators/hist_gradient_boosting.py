@@ -25,8 +25,9 @@ TARGETS = {
 
 
 def build(schema: Schema, seed: int) -> Pipeline:
-    """Boosted trees, plain and detailed, for each memory. A missing number takes the branch learned for it; an unseen category is
-    average.
+    """Boosted trees, plain and detailed, for each memory.
+
+    A missing number takes the branch learned for it; an unseen category is average.
 
     Friedman, Greedy function approximation: a gradient boosting machine, Annals of Statistics 2001; binned as in
     Ke et al., LightGBM, NeurIPS 2017. No early stopping: its random hold-out would peek across time. Memories and
@@ -37,7 +38,7 @@ def build(schema: Schema, seed: int) -> Pipeline:
 
 
 def yardstick(schema: Schema, seed: int) -> Pipeline:
-    """The same trees with one memory: what a fresh model of this kind would do, for a tenth of the cost."""
+    """The same trees with one memory: what a fresh model of this kind would do, for a part of the cost."""
     return _pipeline(schema, seed, _trees(schema, seed, 15 if schema.task.is_classification else 31))
 
 
