@@ -2,7 +2,7 @@
 
 Simulated are the row losses of two models on the same rows; judged they are by the functions and presets that the app
 uses: the veto of `balanced` and the superiority of `careful` by `core.turn.ruling`, the trial of a challenger that asked
-for more rows and the rollback by `core.policy.decide`, window by window.
+for more rows and the rollback by `core.decide.decide`, window by window.
 
 What is assumed of the pairing is printed with every line. *Disagreement* is the share of rows on which exactly one of
 the two models is right: for a given difference it alone decides how much a paired comparison can see. *Dependence* is
@@ -27,7 +27,9 @@ from scipy.signal import lfilter
 
 from benchmarks import recovery
 from core import gate, replay, turn
-from core.policy import PRESETS, Contender, Evidence, Judged, Memory, Policy, VersionLoss, decide
+from core.decide import decide
+from core.evidence import Contender, Evidence, Judged, Memory, VersionLoss
+from core.policy import PRESETS, Policy
 from core.records import Action
 
 Floats = NDArray[np.float64]

@@ -2,7 +2,7 @@
 
 A check is judged from what is stored with it: the policy of its version, the evidence, the memory before. What came of a
 challenge is judged from the block losses in its comparison (`core.gate`); its sanity findings and its slices rest on rows and models
-and are taken as they were found. A decision names the logic that made it (`core.policy.LOGIC`), so that a difference can be
+and are taken as they were found. A decision names the logic that made it (`core.decide.LOGIC`), so that a difference can be
 told apart: under the same logic it is a fault, under an older one a release that decides otherwise on purpose.
 """
 
@@ -13,9 +13,11 @@ from statistics import median
 from typing import Any
 
 from core.context import Context
+from core.decide import LOGIC, decide
 from core.errors import NotFound
+from core.evidence import Evidence, Memory
 from core.gate import FEWEST_BLOCKS, GATES, SANITY, Price, disagreement, price
-from core.policy import LOGIC, Approval, Evidence, Memory, Policy, decide
+from core.policy import Approval, Policy
 from core.records import Action, Project
 from core.store import decisions, policies
 from core.store.codec import dump

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from core.decide import votes
+from core.evidence import Evidence, Memory
 from core.gate import FEWEST_BLOCKS, UNSEEN, Spread, Tally, spent
-from core.policy import Evidence, Memory, Policy, votes
+from core.policy import Policy
 from core.words import mark
 
 
@@ -52,7 +54,7 @@ DRIFT = {"drift_lasted", "drift_seen", "drift_stable", "drift_unknown"}
 
 
 def against(policy: Policy, evidence: Evidence, memory: Memory) -> tuple[Limit, ...]:
-    """Each trigger and condition of the policy as this decision saw it; takes what `policy.decide` took."""
+    """Each trigger and condition of the policy as this decision saw it; takes what `decide` took."""
     noted, signals = votes(policy, evidence, memory)
     if noted.champion is None:
         windows, warm_up = len(noted.labelled), policy.warm_up_windows

@@ -1,6 +1,6 @@
 """The loop over the live store: observe, decide, and act, window by window. The one file to show a visitor.
 
-What is judged is pure and the same in a replay (`core.turn`, `core.policy`, `core.gate`); here is what a live app adds:
+What is judged is pure and the same in a replay (`core.turn`, `core.decide`, `core.gate`); here is what a live app adds:
 a ledger row for everything, written in one transaction with the alert and the champion it moves; a crash in between
 leaves a decision that is owed, and the next cycle carries it out.
 """
@@ -16,8 +16,10 @@ from loguru import logger
 
 from core import alerting, auth, drift, incidents, monitoring, performance, prediction, projects, reasons, turn
 from core.context import Context
+from core.decide import Decision, by_hand, decide
 from core.errors import Conflict, ContinualError, InvalidInput, NotEnoughRows, NotFound
-from core.policy import Contender, Decision, Evidence, Memory, Policy, Scope, accepted_feed, by_hand, decide, took_over
+from core.evidence import Contender, Evidence, Memory, accepted_feed, took_over
+from core.policy import Policy, Scope
 from core.records import (
     SYSTEM,
     Action,

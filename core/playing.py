@@ -8,7 +8,8 @@ import pandas as pd
 from core import auth, ingest, projects, runs
 from core.context import Context
 from core.errors import Conflict, InvalidInput, NotFound
-from core.policy import Memory, Policy
+from core.evidence import Memory
+from core.policy import Policy
 from core.records import SYSTEM, Project, Role, User
 from core.sources import SOURCES
 from core.store import decisions, models, plays

@@ -22,8 +22,10 @@ from sklearn import metrics
 
 from core import commands, drift, estimators, reading, reasons, turn
 from core import schema as schemas
+from core.decide import Decision, decide
 from core.errors import InvalidInput, NotEnoughRows
-from core.policy import PRESETS, Decision, Evidence, Memory, Policy, decide
+from core.evidence import Evidence, Memory
+from core.policy import PRESETS, Policy
 from core.records import Action, Comparison, Reason, Schema, Task
 from core.turn import Answers, Span
 

@@ -12,8 +12,9 @@ from loguru import logger
 from core import alerting, auth, performance, projects, runs
 from core.context import Context
 from core.errors import InvalidInput, NotFound, PicturesOff
+from core.evidence import Memory
 from core.pictures import photograph
-from core.policy import Approval, Memory
+from core.policy import Approval
 from core.records import Action, Alert, Project, Reason, Role, Severity, User
 from core.report_html import SLIDE, page, slide
 from core.report_words import headline

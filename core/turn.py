@@ -1,6 +1,6 @@
 """One turn of the loop, the same for the live app and for a replay: observe, decide, challenge.
 
-A turn comes after each window of rows. `observe` looks at the `World` and gives small evidence; `policy.decide` judges
+A turn comes after each window of rows. `observe` looks at the `World` and gives small evidence; `decide` judges
 it; `challenge` trains what was decided on and compares. Each gives values and changes nothing but the world's list of
 model versions: whoever calls writes the ledger and moves the champion, step by step.
 """
@@ -14,19 +14,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from core import diagnosis, drift, estimators, feed, gate
+from core.decide import LOGIC
+from core.evidence import Contender, Evidence, Judged, Memory, VersionLoss, took_over
 from core.gate import Tally
-from core.policy import (
-    LOGIC,
-    Approval,
-    Contender,
-    Evidence,
-    Judged,
-    Memory,
-    Policy,
-    Scope,
-    VersionLoss,
-    took_over,
-)
+from core.policy import Approval, Policy, Scope
 from core.records import Action, Comparison, DriftCheck, Reason, Schema, Task, Verdict
 from core.slices import slices
 
@@ -325,7 +316,7 @@ def challenge(world: World, policy: Policy, memory: Memory, turn: int, *, seed: 
     """Train a challenger, compare it with the champion on the newest labelled window, and say who is to serve.
 
     The challenger that is compared has not seen that window; the version that takes over is then trained on it too.
-    A challenger that needs more rows stays as it is, on trial (`policy.decide` settles it). Costs one retrain of the
+    A challenger that needs more rows stays as it is, on trial (`decide` settles it). Costs one retrain of the
     budget, however many fits it takes. Nothing is fitted on too few labels, or on one answer alone: it waits.
     """
     bench = _Bench(world, policy, memory, turn, seed)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core import limits, loop, performance, runs, words
 from core.estimators import ESTIMATORS
-from core.policy import Memory
+from core.evidence import Memory
 from core.records import Action, ModelVersion, Outcome, Project, Role, User
 from core.store import decisions, models
 from core.store.models import Reign

@@ -2,7 +2,7 @@
 
 Replays histories of the synthetic streams under the presets and label delays of `CASES`, and keeps `KEPT` checks drawn
 from them, the rarer their action and reason the surer. A line is a policy and a ledger entry. Run it again only when the
-logic was changed on purpose, raise `core.policy.LOGIC` with it, and keep the file of the release before beside it
+logic was changed on purpose, raise `core.decide.LOGIC` with it, and keep the file of the release before beside it
 (`decisions-<its logic>.jsonl`): what it holds must stay readable.
 """
 
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from core import replay, schema
-from core.policy import LOGIC, PRESETS, Approval, Policy, decide
+from core.decide import LOGIC, decide
+from core.policy import PRESETS, Approval, Policy
 from core.records import SYSTEM
 from core.sources import SOURCES
 from core.store.codec import dump

@@ -8,7 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from core import context, ingest, loop, projects, runs
 from core.errors import Conflict, Forbidden, InvalidInput
-from core.policy import Approval, Memory, Policy
+from core.evidence import Memory
+from core.policy import Approval, Policy
 from core.records import SYSTEM, Action, Role
 from core.sources import SOURCES
 from core.store import decisions, models

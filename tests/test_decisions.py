@@ -5,8 +5,10 @@ from datetime import timedelta
 import pytest
 
 from core import ingest, limits, loop, projects, reasons
-from core.policy import PRESETS, Evidence, Judged, Memory, Policy, VersionLoss, decide, took_over
-from core.policy import Contender as Model
+from core.decide import decide
+from core.evidence import Contender as Model
+from core.evidence import Evidence, Judged, Memory, VersionLoss, took_over
+from core.policy import PRESETS, Policy
 from core.records import SYSTEM, Action, Reason, Verdict
 from core.sources import SOURCES
 from core.store import decisions, runs

@@ -6,7 +6,8 @@ import pytest
 
 from core import feed, ingest, loop, projects, replay
 from core.errors import Conflict, Forbidden, InvalidInput
-from core.policy import Memory, Policy
+from core.evidence import Memory
+from core.policy import Policy
 from core.records import Action, Column, Kind, Role, Schema, Task
 from core.sources import SOURCES
 from core.store import decisions

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import policy as policies
+from core import decide as deciding
 from core import replay
-from core.policy import PRESETS, Evidence, Memory, Policy, VersionLoss
+from core.evidence import Evidence, Memory, VersionLoss, note
+from core.policy import PRESETS, Policy
 from core.records import Column, Kind, Reason, Schema, Task, Verdict
 
 SCHEMA = Schema((Column("a", Kind.NUMERIC), Column("b", Kind.NUMERIC)), "y", Task.BINARY, ("no", "yes"))
@@ -82,7 +83,7 @@ def changed(
         seen = replace(evidence, judged=tuple(judged))
     else:
         raise AssertionError(f"nobody knows how to try {code}")
-    return seen, policies._note(policy, seen, before)
+    return seen, note(policy, seen, before)
 
 
 def flips_of(flip: Reason) -> list[tuple[str, dict]]:
@@ -98,11 +99,11 @@ def test_the_nearest_flip_would_have_decided_otherwise(name: str) -> None:
         for step in replay.replay(*history(), SCHEMA, policy, label_delay=delay).steps:
             if not (step.evidence and step.memory and step.nearest_flip) or step.nearest_flip.code == "flip_measured":
                 continue
-            evidence, noted = step.evidence, policies._note(policy, step.evidence, step.memory)
+            evidence, noted = step.evidence, note(policy, step.evidence, step.memory)
             for code, params in flips_of(step.nearest_flip):
                 evidence, noted = changed(policy, evidence, step.memory, noted, code, params)
                 tried[code] += 1
-            decision, _ = next(found for judge in policies.STEPS if (found := judge(policy, evidence, noted)))
+            decision, _ = next(found for judge in deciding.STEPS if (found := judge(policy, evidence, noted)))
             if step.nearest_flip.code == "flip_skill":  # labels that are right may still tell of something to alert to
                 assert decision.reasons[0] != step.reasons[0]
                 continue

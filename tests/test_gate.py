@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import drift, gate, replay, turn
+from core.evidence import Contender, Memory, took_over
 from core.gate import UNSEEN, Spread, Tally, Trial
-from core.policy import PRESETS, Contender, Memory, took_over
+from core.policy import PRESETS
 from core.records import Action, Column, Kind, Reason, Schema, Task
 from core.turn import Answers
 

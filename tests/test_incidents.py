@@ -6,8 +6,8 @@ import pytest
 
 from core import alerting, context, incidents, loop
 from core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from core.evidence import Memory
 from core.incidents import State
-from core.policy import Memory
 from core.records import Action, Alert, Comparison, Reason, Role, Severity
 from core.settings import Settings
 from core.store import incidents as store

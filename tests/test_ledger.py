@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from core import context, ingest, ledger, loop, projects, schema
+from core.decide import LOGIC
 from core.errors import NotFound
-from core.policy import LOGIC, PRESETS, Evidence, Memory, Policy
+from core.evidence import Evidence, Memory
+from core.policy import PRESETS, Policy
 from core.records import SYSTEM, Action
 from core.settings import Settings
 from core.sources import SOURCES

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from core.decide import decide
+from core.evidence import Contender, Evidence, Judged, Memory, VersionLoss, performance_limit
 from core.gate import Tally, blocks
-from core.policy import PRESETS, Contender, Evidence, Judged, Memory, Policy, VersionLoss, decide, performance_limit
+from core.policy import PRESETS, Policy
 from core.records import Action
 
 CHAMPION = Contender(version=1, scope="all", trained_to=0, born=0)

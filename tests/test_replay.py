@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from core import replay
+from core.decide import decide
 from core.errors import InvalidInput, NotEnoughRows
-from core.policy import PRESETS, Evidence, Memory, Policy, decide
+from core.evidence import Evidence, Memory
+from core.policy import PRESETS, Policy
 from core.records import Action, Column, Kind, Schema, Task
 
 SCHEMA = Schema((Column("a", Kind.NUMERIC), Column("b", Kind.NUMERIC)), "y", Task.BINARY, ("no", "yes"))

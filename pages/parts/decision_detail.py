@@ -10,7 +10,8 @@ import streamlit as st
 from core import charts, ledger, limits, performance, words
 from core.errors import ContinualError
 from core.estimators import ESTIMATORS
-from core.policy import Evidence, Memory, Policy
+from core.evidence import Evidence, Memory
+from core.policy import Policy
 from core.records import SYSTEM, Action, Comparison, ModelVersion, Outcome, Project, User
 from core.store import alerts, decisions, models, policies, runs
 from core.store.alerts import Delivery

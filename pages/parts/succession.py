@@ -8,7 +8,7 @@ import streamlit as st
 from core import loop, performance, words
 from core.errors import ContinualError
 from core.estimators import ESTIMATORS
-from core.policy import Memory
+from core.evidence import Memory
 from core.records import SYSTEM, ModelVersion, Project, User
 from core.store import decisions, models, performances
 from core.store.models import Reign
