@@ -365,10 +365,6 @@ class Watch:
     waiting: tuple[float, ...] = ()
     alarm_at: int | None = None
 
-    @property
-    def alarmed(self) -> bool:
-        return self.alarm_at is not None
-
 
 def watch(baseline: Floats, *, rows_per_false_alarm: float = 100_000, tolerance: float = 0.05) -> Watch:
     """A watch that alarms when the loss rises above that of ``baseline`` (losses of rows the model had not seen).

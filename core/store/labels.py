@@ -137,12 +137,6 @@ def arrivals(
     return {number: (count, at) for number, count, at in found}
 
 
-def last_labelled(con: DuckDBPyConnection, project: str) -> int:
-    """One more than the position of the newest labelled row; 0 when there is none."""
-    query = "SELECT coalesce(max(position) + 1, 0) FROM labels WHERE project = ?"
-    return con.execute(query, [project]).fetchall()[0][0]
-
-
 def conflicts(con: DuckDBPyConnection, project: str, *, limit: int = 50) -> pd.DataFrame:
     """Labels that were offered and not taken, newest first: row_id, kept, offered, arrived_at, source."""
     query = """SELECT row_id, kept, offered, arrived_at, source FROM label_conflicts WHERE project = ?
