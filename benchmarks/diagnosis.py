@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.recovery import STREAMS, history
-from core import diagnosis, estimators, feed, profiles
+from core import diagnosis, estimators, feed, profiles, recent
 from core.diagnosis import Seen
 from core.records import Kind, Schema
 
@@ -51,8 +51,9 @@ def judge(stream: str, part: int, parts: int, step: int, seed: int) -> list[tupl
         if born not in models:
             span = slice(max(0, born - SLIDING) * size, born * size)
             pipeline = estimators.yardstick("hist_gradient_boosting", schema, seed)
-            models[born] = pipeline.fit(features.iloc[span], labels.iloc[span])
-        return Seen(rows, _encoded(truth, schema), _said(models[born], rows, schema))
+            models[born] = pipeline.fit(recent.with_recent(features.iloc[span], schema), labels.iloc[span])
+        inputs = recent.with_recent(rows, schema, cut[window - 1][0])
+        return Seen(rows, _encoded(truth, schema), _said(models[born], inputs, schema))
 
     found = []
     chosen = range(warm_up + 6, windows - 2, step)

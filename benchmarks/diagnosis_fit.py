@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks import diagnosis as injected
 from benchmarks.recovery import STREAMS, history
-from core import diagnosis, estimators
+from core import diagnosis, estimators, recent
 from core.diagnosis import OUTCOMES, Seen, Signs
 from core.records import Column, Kind, Schema, Task
 
@@ -75,8 +75,9 @@ def signs(stream: str, seed: int = 0) -> list[tuple[str, Signs]]:
         if born not in models:
             span = slice(max(0, born - injected.SLIDING) * size, born * size)
             pipeline = estimators.yardstick("hist_gradient_boosting", schema, seed)
-            models[born] = pipeline.fit(features.iloc[span], labels.iloc[span])
-        return Seen(rows, injected._encoded(truth, schema), injected._said(models[born], rows, schema))
+            models[born] = pipeline.fit(recent.with_recent(features.iloc[span], schema), labels.iloc[span])
+        inputs = recent.with_recent(rows, schema, cut[window - 1][0])
+        return Seen(rows, injected._encoded(truth, schema), injected._said(models[born], inputs, schema))
 
     seen = {at: answered(at, *cut[at]) for at in range(warm_up, windows)}
     found = []

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core import estimation, estimators, performance
+from core import estimation, estimators, performance, recent
 from core.records import Column, Kind, Schema, Task
 
 Floats = NDArray[np.float64]
@@ -63,10 +63,11 @@ def load(name: str) -> tuple[pd.DataFrame, "pd.Series[Any]", Schema]:
 
 def answered(schema: Schema, rows: pd.DataFrame, labels: "pd.Series[Any]", trained: int, seed: int) -> Answered:
     """The rows after the first ``trained``, answered by a model trained on those."""
-    model = estimators.build("hist_gradient_boosting", schema, seed).fit(rows[:trained], labels[:trained])
+    inputs = recent.with_recent(rows, schema)
+    model = estimators.build("hist_gradient_boosting", schema, seed).fit(inputs[:trained], labels[:trained])
     rest = rows[trained:].reset_index(drop=True)
-    chances = model.predict_proba(rest) if schema.task.is_classification else None
-    return Answered(rest, labels[trained:].to_numpy(), np.asarray(model.predict(rest)), chances)
+    chances = model.predict_proba(inputs[trained:]) if schema.task.is_classification else None
+    return Answered(rest, labels[trained:].to_numpy(), np.asarray(model.predict(inputs[trained:])), chances)
 
 
 def wide(rows: pd.DataFrame) -> list[str]:

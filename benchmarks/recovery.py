@@ -3,30 +3,32 @@
 Each stream is replayed prequentially (`core.replay`) with labels 0, 1 and 5 windows late. *Recovery* is
 ``(policy - never) / (best of always-all and always-sliding - never)``: 1 is as good as retraining at every window with
 the better training window known in hindsight. `never`, `always-all` and `always-sliding` are replays of the same
-estimator; all that is random has the same seed.
-
+estimator; all that is random has the same seed. With `--plain` they are replays of plain gradient boosting, with one memory
+and told of nothing but the row: what recovery does not show is that a better model lifts its own baselines as well.
 """
 
 import argparse
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 
-from core import replay
+from core import estimators, recent, replay
 from core.policy import PRESETS, Policy, Scope
 from core.records import Action, Schema
 
 SAMPLES = Path(__file__).parent.parent / "data" / "samples"
 STREAMS = {"elec2": (480, 10), "bike_sharing": (168, 10), "noaa_weather": (365, 5), "employment_ma": (1000, 8)}
 DELAYS = (0, 1, 5)
-NEVER, ALL, SLIDING = "never", "always-all", "always-sliding"
+NEVER, ALL, SLIDING = BASELINES = ("never", "always-all", "always-sliding")
 
 
 def policies(names: list[str]) -> dict[str, Policy]:
@@ -48,12 +50,22 @@ def history(stream: str) -> tuple[pd.DataFrame, "pd.Series[Any]", Schema]:
     return replay.read(str(SAMPLES / f"{stream}.parquet"), "target", "order")
 
 
-def play(stream: str, delay: int, policy: Policy, estimator: str, seed: int) -> dict[str, float]:
+def play(
+    stream: str, delay: int, policy: Policy, estimator: str, seed: int, untold: bool, plain: bool
+) -> dict[str, float]:
     """Score (accuracy in %, or mean absolute error), retrains, windows."""
     window, warm_up = STREAMS[stream]
     features, labels, schema = history(stream)
     policy = replace(policy, window_rows=window, warm_up_windows=warm_up, estimator=estimator)
-    played = replay.replay(features, labels, schema, policy, label_delay=delay, seed=seed)
+    known = estimators.ESTIMATORS[estimators.resolve(estimator)]
+    with ExitStack() as changed:
+        if untold or plain:
+            changed.enter_context(patch.object(recent, "with_recent", without_recent))
+        if plain:
+            changed.enter_context(
+                patch.dict(estimators.ESTIMATORS, {known.name: replace(known, build=known.yardstick)})
+            )
+        played = replay.replay(features, labels, schema, policy, label_delay=delay, seed=seed)
     loss = float(np.mean(played.losses))
     return {
         "score": 100 * (1 - loss) if schema.task.is_classification else -loss,
@@ -64,27 +76,40 @@ def play(stream: str, delay: int, policy: Policy, estimator: str, seed: int) -> 
     }
 
 
+def without_recent(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """What `recent.with_recent` gives when nothing came before."""
+    return rows.assign(**dict.fromkeys(recent.names(schema).values(), np.nan))
+
+
 def results(names: list[str], given: argparse.Namespace) -> Iterator[tuple[str, int, dict[str, dict[str, float]]]]:
     """Stream, delay, and what each policy came to; kept in ``--keep`` so that a rerun plays only what is new."""
     kept_at = Path(given.keep) if given.keep else None
     kept: dict[str, dict[str, float]] = json.loads(kept_at.read_text()) if kept_at and kept_at.exists() else {}
     chosen = policies(names)
+
+    def plain(name: str) -> bool:
+        return given.plain and name in BASELINES
+
+    def key(stream: str, delay: int, name: str) -> str:
+        how = ("/plain" if plain(name) else "") + ("/untold" if given.untold else "")
+        return f"{stream}/{delay}/{name}/{given.estimator}/{given.seed}{how}"
+
     with ProcessPoolExecutor(given.jobs) as pool:
         asked = {}
         for stream in given.streams:
             for delay in given.delays:
                 for name, policy in chosen.items():
-                    key = f"{stream}/{delay}/{name}/{given.estimator}/{given.seed}"
-                    if key not in kept:
-                        asked[key] = pool.submit(play, stream, delay, policy, given.estimator, given.seed)
+                    if (one := key(stream, delay, name)) not in kept:
+                        given_how = (given.estimator, given.seed, given.untold, plain(name))
+                        asked[one] = pool.submit(play, stream, delay, policy, *given_how)
         for stream in given.streams:
             for delay in given.delays:
                 found = {}
                 for name in chosen:
-                    key = f"{stream}/{delay}/{name}/{given.estimator}/{given.seed}"
-                    found[name] = kept[key] if key in kept else asked[key].result()
-                    if name in (NEVER, ALL, SLIDING):
-                        kept[key] = found[name]
+                    one = key(stream, delay, name)
+                    found[name] = kept[one] if one in kept else asked[one].result()
+                    if name in BASELINES:
+                        kept[one] = found[name]
                 if kept_at:
                     kept_at.write_text(json.dumps(kept))
                 yield stream, delay, found
@@ -97,6 +122,8 @@ def main() -> None:
     parser.add_argument("--delays", nargs="+", type=int, default=list(DELAYS))
     parser.add_argument("--estimator", default="hist_gradient_boosting")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plain", action="store_true", help="compare with plain gradient boosting")
+    parser.add_argument("--untold", action="store_true", help="models are not told what is usual of late")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--keep", help="JSON file that keeps the baselines between runs")
     given = parser.parse_args()

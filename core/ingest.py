@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from core import auth, prediction, projects
+from core import auth, prediction, projects, recent
 from core import schema as schemas
 from core.context import Context
 from core.errors import InvalidLabels, InvalidRows, NotFound
@@ -61,7 +61,8 @@ def ingest(
                     f"Row ids that are stored already, such as {', '.join(known_ids)}: nothing was stored. "
                     "Remove those rows, or send their labels on their own"
                 )
-            answers = prediction.answer(ctx, project, champion, conformed.features) if champion else None
+            before = row_store.span(con, project.id, project.schema, max(0, last - recent.ROWS), last)
+            answers = prediction.answer(ctx, project, champion, conformed.features, before) if champion else None
             _, last, more = arrivals.write(
                 con,
                 Arrival(
@@ -76,6 +77,7 @@ def ingest(
             warnings |= dict.fromkeys(conformed.warnings)
         if last == first:
             raise InvalidRows("There are no rows in it: nothing was stored. The first line names the columns")
+    ctx.log.forget(project)
     return Receipt(first, last, known, answered, tuple(warnings))
 
 

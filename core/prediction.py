@@ -7,7 +7,7 @@ from uuid import uuid4
 import numpy as np
 import pandas as pd
 
-from core import auth, serving
+from core import auth, recent, serving
 from core import schema as schemas
 from core.context import Context
 from core.errors import InvalidRows, NoChampion, NotFound
@@ -50,7 +50,7 @@ def predict(
     model = champion(ctx, project)
     if model is None:
         raise NoChampion(f"Project {project.name!r} has no champion yet. Train a first model on the Models page")
-    answers = answer(ctx, project, model, conformed.features)
+    answers = answer(ctx, project, model, conformed.features, ctx.log.before(project))
     ids = conformed.row_ids
     if ids is None:
         ids = pd.Series([uuid4().hex for _ in range(len(frame))], dtype=object)
@@ -74,10 +74,16 @@ def predict(
     )
 
 
-def answer(ctx: Context, project: Project, model: ModelVersion, features: pd.DataFrame) -> pd.DataFrame:
-    """What this version says of conformed features: answer (text), probabilities (list in class order, or None)."""
+def answer(
+    ctx: Context, project: Project, model: ModelVersion, features: pd.DataFrame, before: pd.DataFrame
+) -> pd.DataFrame:
+    """What this version says of conformed features: answer (text), probabilities (list in class order, or None).
+
+    ``before`` holds the rows that came in before them (`core.recent`).
+    """
     pipeline = ctx.models.get(model, ctx.settings.data_dir)
-    labels, probabilities = serving.answers(pipeline, features, project.schema)
+    inputs = recent.with_recent(features, project.schema, before)
+    labels, probabilities = serving.answers(pipeline, inputs, project.schema)
     said = [None] * len(features) if probabilities is None else list(np.asarray(probabilities, dtype=float))
     texts = labels if project.schema.task.is_classification else [repr(float(value)) for value in labels]
     return pd.DataFrame({"answer": pd.Series(texts, dtype=object), "probabilities": pd.Series(said, dtype=object)})

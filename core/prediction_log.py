@@ -7,11 +7,14 @@ transaction for all of it. One INSERT a request would cost 3 ms of the request's
 import threading
 from collections import deque
 
+import pandas as pd
 from loguru import logger
 
+from core import recent
 from core.db import Database
 from core.errors import ContinualError
-from core.store import arrivals
+from core.records import Project
+from core.store import arrivals, rows
 from core.store.arrivals import Arrival
 
 WAIT_SECONDS = 0.2
@@ -24,13 +27,35 @@ class PredictionLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: deque[Arrival] = deque()
+        self._newest: dict[str, pd.DataFrame] = {}  # what `before` tells of a project
+        self._noting = threading.Lock()
         self._flushing = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
 
+    def before(self, project: Project) -> pd.DataFrame:
+        """The newest rows of the project, written or waiting: as many as `recent.ROWS`."""
+        with self._noting:
+            if (known := self._newest.get(project.id)) is not None:
+                return known
+        self.flush()
+        with self._database.read() as con:
+            last = rows.count(con, project.id)
+            found = rows.span(con, project.id, project.schema, max(0, last - recent.ROWS), last)
+        with self._noting:
+            return self._newest.setdefault(project.id, found)
+
+    def forget(self, project: Project) -> None:
+        """Rows have come in past this log: read anew what came `before`."""
+        with self._noting:
+            self._newest.pop(project.id, None)
+
     def add(self, arrival: Arrival) -> None:
-        self._waiting.append(arrival)
+        with self._noting:
+            self._waiting.append(arrival)
+            if (known := self._newest.get(arrival.project)) is not None:
+                self._newest[arrival.project] = pd.concat([known, arrival.features]).iloc[-recent.ROWS :]
         if len(self._waiting) >= MOST_WAITING or self._closed:
             self.flush()
         elif self._thread is None:

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from core import commands, drift, estimators, reading, reasons, turn
+from core import commands, drift, estimators, reading, reasons, recent, turn
 from core import schema as schemas
 from core.decide import Decision, decide
 from core.errors import InvalidInput, NotEnoughRows
@@ -65,6 +65,7 @@ class History:
         self.served = 0  # rows that have been answered
         self.fit_seconds = 0.0
         self._features = features.reset_index(drop=True)
+        self._inputs = recent.with_recent(self._features, schema)
         self._labels = labels.reset_index(drop=True)
         self._usable = usable
         self._shared: Shared = {} if shared is None else shared
@@ -94,7 +95,7 @@ class History:
         return self._once((*key, "said", first, last), lambda: self._said(self._shared[key].pipeline, first, last))
 
     def _said(self, model: Any, first: int, last: int) -> Answers:
-        rows = self.rows(first, last)
+        rows = self._inputs.iloc[first:last]
         if not self.schema.task.is_classification:
             return Answers(model.predict(rows).astype(np.float64))
         probabilities = np.zeros((len(rows), len(self.schema.classes)))
@@ -122,7 +123,7 @@ class History:
 
     def _fit(self, pipeline: Any, at: NDArray[np.int64]) -> "Fitted":
         began = time.perf_counter()
-        model = pipeline.fit(self._features.iloc[at], self._labels.iloc[at])
+        model = pipeline.fit(self._inputs.iloc[at], self._labels.iloc[at])
         return Fitted(model, at, time.perf_counter() - began)
 
     def reference(self, version: int) -> drift.Reference:

@@ -53,7 +53,7 @@ def fit(task: dict[str, Any]) -> dict[str, Any]:
     pipeline = estimators.build(task["estimator"], schema, task["seed"]).fit(features, labels)
     seconds = time.perf_counter() - began
     said, _ = serving.answers(pipeline, features, schema)
-    answered = drift.with_answers(features, schema, label=labels, prediction=said)
+    answered = drift.with_answers(features[schema.names], schema, label=labels, prediction=said)
     (folder / "reference.bin").write_bytes(drift.reference(answered, schema).to_bytes())
     sha256 = serving.save(pipeline, folder)
     sync(folder)
@@ -150,9 +150,11 @@ TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 def conformed(frame: Any, schema: Any) -> Any:
     """The feature columns (numbered in the file) under their names, in canonical types."""
+    from core import recent
     from core.records import Kind
 
-    features = frame[[f"f{i}" for i in range(len(schema.features))]].set_axis(schema.names, axis=1)
+    numbered = [name for name in frame.columns if name.startswith("f")]
+    features = frame[numbered].set_axis([*schema.names, *recent.names(schema).values()][: len(numbered)], axis=1)
     texts = [column.name for column in schema.features if column.kind is Kind.CATEGORICAL]
     features[texts] = features[texts].astype(object).where(features[texts].notna(), None)
     return features

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core import drift, prediction, serving, training
+from core import drift, prediction, recent, serving, training
 from core.context import Context
 from core.errors import NotFound
 from core.records import Project, Schema
@@ -41,6 +41,12 @@ class StoreWorld:
         with self.ctx.database.read() as con:
             return rows.span(con, self.project.id, self.schema, first, last)
 
+    def _inputs(self, first: int, last: int) -> pd.DataFrame:
+        """The rows as a model is told of them."""
+        before = max(0, first - recent.ROWS)
+        rows = self.rows(before, last)
+        return recent.with_recent(rows.loc[first:], self.schema, rows.loc[: first - 1])
+
     def labels(self, first: int, last: int) -> "pd.Series[Any]":
         """Labels that have arrived, as text or float; missing where they have not."""
         with self.ctx.database.read() as con:
@@ -63,7 +69,7 @@ class StoreWorld:
         """What this version says of the rows now; nothing of it is kept."""
         model = prediction.version(self.ctx, self.project, version)
         pipeline = self.ctx.models.get(model, self.ctx.settings.data_dir)
-        return Answers(*serving.answers(pipeline, self.rows(first, last), self.schema))
+        return Answers(*serving.answers(pipeline, self._inputs(first, last), self.schema))
 
     def fit(self, spans: Sequence[Span], *, estimator: str, seed: int) -> int:
         """Train a new version on the labelled rows of these spans, and register it."""
@@ -83,14 +89,14 @@ class StoreWorld:
         self.progress("measuring the champion against a fresh model")
         return Answers(
             training.yardstick(
-                self.ctx, self.hand, self.project, *self._labelled(spans), self.rows(first, last), estimator=estimator,
+                self.ctx, self.hand, self.project, *self._labelled(spans), self._inputs(first, last), estimator=estimator,
                 seed=seed,
             )
         )  # fmt: skip
 
     def _labelled(self, spans: Sequence[Span]) -> "tuple[pd.DataFrame, pd.Series[Any]]":
-        """The features and labels of the rows of these spans whose labels are there, in order."""
-        features = pd.concat([self.rows(*span) for span in spans], ignore_index=True)
+        """What a model is told of the rows of these spans whose labels are there, in order, and the labels."""
+        features = pd.concat([self._inputs(*span) for span in spans], ignore_index=True)
         answers = pd.concat([self.labels(*span) for span in spans], ignore_index=True)
         known = answers.notna()
         return features[known], answers[known]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import skops.io
 
-from core import estimators
+from core import estimators, recent
 from core.errors import InvalidInput
 from core.estimators import memories
 from core.estimators.time_parts import TimeParts
@@ -39,7 +39,7 @@ def _rows(n=400, seed=0):
     holes = draw.random((n, 5)) < 0.05
     for at, name in enumerate(frame.columns):
         frame.loc[holes[:, at], name] = None if name == "colour" else pd.NaT if name == "made at" else np.nan
-    return frame
+    return recent.with_recent(frame, BINARY)
 
 
 def _labels(frame, schema):
@@ -56,6 +56,7 @@ def test_it_learns_and_answers_rows_with_holes_and_unseen_categories(name, schem
     train, new = _rows(), _rows(seed=1)
     new.loc[:20, "colour"] = "mauve"
     new.loc[21:40] = None
+    new.loc[41:60, list(recent.names(BINARY).values())] = np.nan  # nothing came before
     pipeline = estimators.build(name, schema, 0).fit(train, _labels(train, schema))
     answers = pipeline.predict(new)
     assert len(answers) == len(new)
@@ -91,7 +92,7 @@ def test_skops_saves_it_with_our_trusted_types_only(name, schema, tmp_path):
 @pytest.mark.parametrize("name", estimators.ESTIMATORS)
 def test_a_column_that_is_empty_or_constant_in_training_does_no_harm(name):
     train = _rows()
-    train["😀"] = np.nan
+    train["😀"] = train["←😀"] = np.nan
     train["new"] = 1.0
     train["colour"] = pd.Series([None] * len(train), dtype=object)
     pipeline = estimators.build(name, BINARY, 0).fit(train, _labels(_rows(), BINARY))
@@ -139,7 +140,7 @@ def test_weights_follow_the_member_that_was_right_and_stay_near_the_prior_when_n
 def test_after_a_change_the_newest_rows_outweigh_a_long_history():
     schema = Schema((Column("x", Kind.NUMERIC),), "y", Task.REGRESSION)
     draw = np.random.default_rng(0)
-    frame = pd.DataFrame({"x": draw.normal(size=16_000)})
+    frame = recent.with_recent(pd.DataFrame({"x": draw.normal(size=16_000)}), schema)
     slope = np.where(np.arange(16_000) < 13_000, 1.0, -1.0)
     pipeline = estimators.build("auto", schema, 0).fit(frame, frame["x"] * slope)
     assert np.corrcoef(pipeline.predict(frame), frame["x"])[0, 1] < -0.9
@@ -176,3 +177,36 @@ def test_rows_too_few_to_hold_any_out_are_enough_to_learn_from(schema, count):
     model = estimators.build("hist_gradient_boosting", schema, 0).fit(frame, _labels(frame, schema))
     assert len(model.predict(frame)) == count
     assert model[-1].weights_.sum() == pytest.approx(1.0)
+
+
+def test_a_column_that_went_missing_for_good_does_not_stop_the_short_memories():
+    train = _rows(4000)
+    train.loc[3000:, ["size", "←size"]] = np.nan
+    model = estimators.build("hist_gradient_boosting", BINARY, 0).fit(train, _labels(_rows(4000), BINARY))
+    assert len(model.predict(train)) == 4000
+
+
+@pytest.mark.parametrize("name", estimators.ESTIMATORS)
+def test_a_rule_about_what_is_usual_of_late_stays_true_when_the_level_wanders(name):
+    """Above the level of the day is "yes"; a model that is told of the rows before has learned it at any level."""
+    schema = Schema((Column("price", Kind.NUMERIC),), "up", Task.BINARY, ("no", "yes"))
+    draw = np.random.default_rng(1)
+    level = draw.normal(0, 0.1, 9000).cumsum()
+    price = level + draw.normal(size=9000)
+    labels = pd.Series(np.where(price > level, "yes", "no"), dtype=object)
+    told = recent.with_recent(pd.DataFrame({"price": price}), schema)
+    untold = told.assign(**{"←price": 0.0})
+
+    def right(rows):
+        model = estimators.build(name, schema, 0).fit(rows[:6000], labels[:6000])
+        return (model.predict(rows[6000:]) == labels[6000:]).mean()
+
+    assert right(told) > 0.8 > 0.7 > right(untold)
+
+
+def test_a_model_of_an_earlier_release_whose_members_are_told_of_every_column_still_answers():
+    train = _rows()
+    model = estimators.build("logistic", BINARY, 0).fit(train, _labels(train, BINARY))
+    said = model.predict(train)
+    del model[-1].ends_
+    assert (model.predict(train) == said).all()

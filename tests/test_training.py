@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import estimators, projects, schema, serving, training
+from core import estimators, projects, recent, schema, serving, training
 from core.errors import ModelCorrupt, TrainingFailed
 from core.records import SYSTEM, Kind
 from core.sources import SOURCES
@@ -23,7 +23,8 @@ def project(ctx):
 
 @pytest.fixture
 def frame(project):
-    return schema.conform(SOURCES["sea"].draw(400, seed=1), project.schema, with_target="required")
+    found = schema.conform(SOURCES["sea"].draw(400, seed=1), project.schema, with_target="required")
+    return replace(found, features=recent.with_recent(found.features, project.schema))
 
 
 def fit(ctx, project, frame, **more):
@@ -129,10 +130,9 @@ def test_every_kind_of_column_survives_the_way_into_the_worker(ctx):
     found = schema.infer(frame, target="y").schema
     assert {column.kind for column in found.features} == set(Kind)
     project = projects.create(ctx, SYSTEM, name="all", schema=found, now=NOW)
-    model, _ = fit(
-        ctx, project, schema.conform(frame, found, with_target="required"), estimator="hist_gradient_boosting"
-    )
-    pipeline = ctx.models.get(model, ctx.settings.data_dir)
-    answers, none = serving.answers(pipeline, schema.conform(frame, found, with_target="none").features, found)
+    conformed = schema.conform(frame, found, with_target="required")
+    inputs = recent.with_recent(conformed.features, found)
+    model, _ = fit(ctx, project, replace(conformed, features=inputs), estimator="hist_gradient_boosting")
+    answers, none = serving.answers(ctx.models.get(model, ctx.settings.data_dir), inputs, found)
     assert none is None
     assert np.isfinite(answers).all()

@@ -2,7 +2,7 @@
 
 An estimator is a function ``build(schema, seed)`` that gives an unfitted sklearn Pipeline: preprocessing inside, so
 that the pipeline is the whole model. It takes a frame with the schema's feature columns in their canonical dtypes
-(`core.records.Kind`) and in time order, and labels as text (classification) or float (regression). Every part can be
+(`core.records.Kind`), their recent medians beside them (`core.recent.with_recent`), in time order, and labels as text (classification) or float (regression). Every part can be
 saved by skops with the types in `TRUSTED_TYPES`; nothing is pickled.
 """
 
@@ -51,6 +51,7 @@ ESTIMATORS: dict[str, Estimator] = {
 AUTO = "hist_gradient_boosting"
 
 TRUSTED_TYPES: tuple[str, ...] = (
+    "core.estimators.against_recent.AgainstRecent",
     "core.estimators.memories.MemoriesClassifier",
     "core.estimators.memories.MemoriesRegressor",
     "core.estimators.time_parts.TimeParts",

@@ -1,5 +1,6 @@
 """Which columns of a schema are treated alike."""
 
+from core import recent
 from core.records import Kind, Schema
 
 
@@ -12,3 +13,9 @@ def of_kind(schema: Schema, *kinds: Kind) -> list[str]:
     ['colour']
     """
     return [column.name for column in schema.features if column.kind in kinds]
+
+
+def against_recent(schema: Schema) -> list[str]:
+    """The columns that `AgainstRecent` takes: the numeric features, then the recent median of each."""
+    found = recent.names(schema)
+    return [*found, *found.values()]

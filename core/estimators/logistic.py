@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from core.estimators.columns import of_kind
+from core.estimators.against_recent import AgainstRecent
+from core.estimators.columns import against_recent, of_kind
 from core.estimators.memories import MemoriesClassifier, MemoriesRegressor
 from core.estimators.time_parts import TimeParts
 from core.records import Kind, Schema
@@ -25,7 +26,7 @@ def build(schema: Schema, seed: int) -> Pipeline:
     """
     line = _line(schema, seed)
     memories = MemoriesClassifier if schema.task.is_classification else MemoriesRegressor
-    return _pipeline(schema, memories([line], fewest_rows=FEWEST_ROWS))
+    return _pipeline(schema, memories([(line, None)], fewest_rows=FEWEST_ROWS))
 
 
 def yardstick(schema: Schema, seed: int) -> Pipeline:
@@ -44,6 +45,7 @@ def _pipeline(schema: Schema, model: Any) -> Pipeline:
             ("scale", StandardScaler()),
         ]
     )
+    against = Pipeline([("difference", AgainstRecent()), *numbers.steps])
     times = Pipeline([("parts", TimeParts()), *numbers.steps])
     categories = OneHotEncoder(
         handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False
@@ -52,6 +54,7 @@ def _pipeline(schema: Schema, model: Any) -> Pipeline:
         [
             ("categories", categories, of_kind(schema, Kind.CATEGORICAL)),
             ("numbers", numbers, of_kind(schema, Kind.NUMERIC, Kind.BOOLEAN)),
+            ("recent", against, against_recent(schema)),
             ("times", times, of_kind(schema, Kind.TIMESTAMP)),
         ],
         verbose_feature_names_out=False,

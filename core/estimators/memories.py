@@ -19,19 +19,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 
 Floats = NDArray[np.float64]
 
-MOST_MEMBERS = 5  # the shortest memory is a sixteenth of the rows
+MOST_RUNGS = 5  # the shortest memory is a sixteenth of the rows
 HELD_OUT = (200, 600)  # at least and at most so many of the newest rows set the weights; a tenth in between
 PULL = 0.2  # of the weights towards the prior, in units of the variance of what was predicted
 SUM_TO_ONE = 100.0  # the same unit: how firmly
 
 
-def ladder(rows: int, fewest_rows: int) -> list[int]:
+def ladder(rows: int, fewest_rows: int, most: int = MOST_RUNGS) -> list[int]:
     """Lengths of the memories: all rows, then halves of halves, none below ``fewest_rows``.
 
     >>> ladder(5000, 1000), ladder(300, 1000)
     ([5000, 2500, 1250], [300])
     """
-    lengths = [rows // 2**rung for rung in range(MOST_MEMBERS)]
+    lengths = [rows // 2**rung for rung in range(most)]
     return [length for rung, length in enumerate(lengths) if rung == 0 or length >= fewest_rows]
 
 
@@ -52,36 +52,51 @@ def weights(said: Floats, truth: Floats, prior: Floats) -> Floats:
     return np.asarray(found / found.sum() if found.sum() > 0 else prior, dtype=np.float64)
 
 
-class _Memories(BaseEstimator):  # type: ignore[misc]
-    """Each of ``bases`` fitted with each memory of the `ladder`, mixed by `weights`."""
+def _fitted(base: Any, rows: Floats, labels: NDArray[Any]) -> Any:
+    """A copy of the learner, fitted. A column without any value cannot be binned; one that is constant is ignored."""
+    return clone(base).fit(np.where(np.isnan(rows).all(axis=0), 0.0, rows), labels)
 
-    def __init__(self, bases: list[Any], fewest_rows: int = 900) -> None:
+
+class _Memories(BaseEstimator):  # type: ignore[misc]
+    """Each of ``bases`` fitted with each memory of the `ladder`, mixed by `weights`.
+
+    A base is a learner and where the columns end that it is told of, None for all.
+    """
+
+    def __init__(
+        self, bases: list[tuple[Any, int | None]], fewest_rows: int = 900, most_rungs: int = MOST_RUNGS
+    ) -> None:
         self.bases = bases
         self.fewest_rows = fewest_rows
+        self.most_rungs = most_rungs
 
     def _learn(self, features: Any, labels: NDArray[Any]) -> Self:
         rows = np.asarray(features, dtype=np.float64)
-        lengths = [n for n in ladder(len(rows), self.fewest_rows) if self._is_whole(labels[-n:])]
+        lengths = [n for n in ladder(len(rows), self.fewest_rows, self.most_rungs) if self._is_whole(labels[-n:])]
         kinds = [(n, base) for n in lengths for base in self.bases]
         mixture = np.array([n for n, _ in kinds]) / sum(n for n, _ in kinds)
         before = len(rows) - int(np.clip(len(rows) // 10, *HELD_OUT))
         pasts = [slice(before - before * n // len(rows), before) for n, _ in kinds]
         enough = before >= len(rows) / 2  # to learn from; else the mixture stays what it is
         if len(kinds) > 1 and enough and all(self._is_whole(labels[past]) for past in pasts):
-            past_members = (
-                clone(base).fit(rows[past], labels[past]) for past, (_, base) in zip(pasts, kinds, strict=True)
+            said = np.stack(
+                [
+                    self._outcome(_fitted(base, rows[past, :end], labels[past]), rows[before:, :end]).ravel()
+                    for past, (_, (base, end)) in zip(pasts, kinds, strict=True)
+                ]
             )
-            said = np.stack([self._outcome(member, rows[before:]).ravel() for member in past_members])
             mixture = weights(said, self._target(labels[before:]).ravel(), mixture)
         counting = [(weight, n, base) for weight, (n, base) in zip(mixture, kinds, strict=True) if weight > 0]
         self.weights_ = np.array([weight for weight, _, _ in counting])
-        self.members_ = [clone(base).fit(rows[-n:], labels[-n:]) for _, n, base in counting]
+        self.members_ = [_fitted(base, rows[-n:, :end], labels[-n:]) for _, n, (base, end) in counting]
+        self.ends_ = [end for _, _, (_, end) in counting]
         self.n_features_in_ = rows.shape[1]
         return self
 
     def _mixed(self, features: Any) -> Floats:
         rows = np.asarray(features, dtype=np.float64)
-        said = (self._outcome(member, rows) for member in self.members_)
+        ends = getattr(self, "ends_", [None] * len(self.members_))  # a model saved by an earlier release has none
+        said = (self._outcome(member, rows[:, :end]) for member, end in zip(self.members_, ends, strict=True))
         mixed = [weight * outcome for weight, outcome in zip(self.weights_, said, strict=True)]
         return np.asarray(np.sum(mixed, axis=0), dtype=np.float64)
 
