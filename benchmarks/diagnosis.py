@@ -41,6 +41,7 @@ def judge(stream: str, part: int, parts: int, step: int, seed: int) -> list[tupl
     size, warm_up = STREAMS[stream]
     windows = len(features) // size
     draw = np.random.default_rng([seed, part])
+    features = recent.with_recent(features, schema)  # a row that is picked keeps what was usual before it
     cut = [
         (features.iloc[at * size : (at + 1) * size], labels.iloc[at * size : (at + 1) * size]) for at in range(windows)
     ]
@@ -51,9 +52,8 @@ def judge(stream: str, part: int, parts: int, step: int, seed: int) -> list[tupl
         if born not in models:
             span = slice(max(0, born - SLIDING) * size, born * size)
             pipeline = estimators.yardstick("hist_gradient_boosting", schema, seed)
-            models[born] = pipeline.fit(recent.with_recent(features.iloc[span], schema), labels.iloc[span])
-        inputs = recent.with_recent(rows, schema, cut[window - 1][0])
-        return Seen(rows, _encoded(truth, schema), _said(models[born], inputs, schema))
+            models[born] = pipeline.fit(features.iloc[span], labels.iloc[span])
+        return Seen(rows, _encoded(truth, schema), _said(models[born], rows, schema))
 
     found = []
     chosen = range(warm_up + 6, windows - 2, step)

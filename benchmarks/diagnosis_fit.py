@@ -65,6 +65,7 @@ def signs(stream: str, seed: int = 0) -> list[tuple[str, Signs]]:
     features, labels, schema = history(stream) if stream in STREAMS else made_up(stream)
     size, warm_up = STREAMS.get(stream, (ROWS, WARM_UP))
     windows, draw = len(features) // size, np.random.default_rng([seed, *stream.encode()])
+    features = recent.with_recent(features, schema)  # a row that is picked keeps what was usual before it
     cut = [
         (features.iloc[at * size : (at + 1) * size], labels.iloc[at * size : (at + 1) * size]) for at in range(windows)
     ]
@@ -75,9 +76,8 @@ def signs(stream: str, seed: int = 0) -> list[tuple[str, Signs]]:
         if born not in models:
             span = slice(max(0, born - injected.SLIDING) * size, born * size)
             pipeline = estimators.yardstick("hist_gradient_boosting", schema, seed)
-            models[born] = pipeline.fit(recent.with_recent(features.iloc[span], schema), labels.iloc[span])
-        inputs = recent.with_recent(rows, schema, cut[window - 1][0])
-        return Seen(rows, injected._encoded(truth, schema), injected._said(models[born], inputs, schema))
+            models[born] = pipeline.fit(features.iloc[span], labels.iloc[span])
+        return Seen(rows, injected._encoded(truth, schema), injected._said(models[born], rows, schema))
 
     seen = {at: answered(at, *cut[at]) for at in range(warm_up, windows)}
     found = []

@@ -218,15 +218,21 @@ def reliability(found: pd.DataFrame, *, said: str, happened: str, share: bool, p
 
 def confusion(counts: pd.DataFrame, *, true: str, answered: str) -> go.Figure:
     """What is taken for what? ``counts`` by true class (index) and answered class (columns); shares of the true class."""
-    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    figure = go.Figure(
-        go.Heatmap(
-            z=shares.to_numpy(), x=[str(name) for name in counts.columns], y=[str(name) for name in counts.index],
-            zmin=0, zmax=1, colorscale=[[0, "rgba(88, 115, 232, 0.06)"], [1, "rgba(88, 115, 232, 0.75)"]],
-            showscale=False, customdata=counts.to_numpy(), texttemplate="%{z:.0%}", xgap=2, ygap=2,
-            hovertemplate="%{y} → %{x}: %{customdata} rows, %{z:.0%}<extra></extra>",
-        )
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0).to_numpy()
+    answers, truths = [str(name) for name in counts.columns], [str(name) for name in counts.index]
+    cells = go.Heatmap(
+        z=shares, x=answers, y=truths, zmin=0, zmax=1, xgap=2, ygap=2, showscale=False, customdata=counts.to_numpy(),
+        colorscale=[[share, f"rgba(88, 115, 232, {alpha})"] for share, alpha in ((0, 0.04), (0.5, 0.16), (0.5, 0.85), (1, 1))],
+        hovertemplate="%{y} → %{x}: %{customdata} rows, %{z:.0%}<extra></extra>",
     )  # fmt: skip
+    # A heatmap chooses the colour of its texts by that of the cell, as if nothing showed through: unreadable on dark.
+    # Half is where the cell becomes opaque, and its text white.
+    texts = go.Scatter(
+        x=np.tile(answers, len(truths)), y=np.repeat(truths, len(answers)), mode="text",
+        text=[f"{share:.0%}" for share in shares.ravel()], hoverinfo="skip",
+        textfont={"color": np.where(shares.ravel() > 0.5, "#FFFFFF", MUTED).tolist()},
+    )  # fmt: skip
+    figure = go.Figure([cells, texts])
     _plain(figure, height=120 + 34 * len(counts), x_title=answered, y_title=true)
     figure.update_layout(showlegend=False, hovermode="closest")
     figure.update_xaxes(type="category")

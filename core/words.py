@@ -22,7 +22,7 @@ _FRENCH = str.maketrans({",": "\u202f", ".": ","})
 _SINGULAR = {  # one, and the plural that follows it
     "en": re.compile(r"(?<![\d.,])\b1 (?:labelled |new |further )?(?:windows|rows|labels|checks|comparisons|retrains|minutes|hours)\b"),
     "fr": re.compile(r"(?<![\d,\u202f])\b1 (?:fenêtres?|lignes?|étiquettes?|contrôles?|comparaisons?|réentraînements?|minutes?|heures?)"
-                     r"(?: (?:étiquetées|nouvelles|vérifiées))?\b"),
+                     r"(?: (?:étiquetées|nouvelles|vérifiées|mesurées))?\b"),
 }  # fmt: skip
 
 

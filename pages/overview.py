@@ -89,7 +89,7 @@ def tour(project: Project) -> None:
             ),
             answered > 0,
         ),
-        (_("{windows} windows were scored when their labels came", windows=len(scored)), bool(scored)),
+        (_("{windows} windows scored when labels came", windows=len(scored)), bool(scored)),
         (_("It decided to retrain"), retrain is not None),
         (_("A challenger was compared on rows neither model had seen"), bool(came)),
     ]

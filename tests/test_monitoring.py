@@ -143,6 +143,16 @@ def test_confusion_counts_every_labelled_row_once() -> None:
     assert found.to_numpy().sum() == 500
 
 
+def test_the_shares_of_the_confusion_are_white_on_full_cells_and_muted_on_faint_ones() -> None:
+    figure = charts.confusion(pd.DataFrame([[9, 1], [0, 4]], ["a", "b"], ["a", "b"]), true="True", answered="Answered")
+    cells, texts = figure.data
+    assert list(zip(texts.x, texts.y, texts.text, strict=True)) == [
+        ("a", "a", "90%"), ("b", "a", "10%"), ("a", "b", "0%"), ("b", "b", "100%"),
+    ]  # fmt: skip
+    assert texts.textfont.color == ("#FFFFFF", charts.MUTED, charts.MUTED, "#FFFFFF")
+    assert cells.texttemplate is None  # whose colour would be chosen as if the ground were white
+
+
 def test_too_few_labels_tell_nothing_of_slices() -> None:
     answered, of = told(0.75)
     labels = np.full(600, None, dtype=object)
