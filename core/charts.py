@@ -236,7 +236,7 @@ def confusion(counts: pd.DataFrame, *, true: str, answered: str) -> go.Figure:
     _plain(figure, height=120 + 34 * len(counts), x_title=answered, y_title=true)
     figure.update_layout(showlegend=False, hovermode="closest")
     figure.update_xaxes(type="category")
-    return figure.update_yaxes(type="category", autorange="reversed", nticks=len(counts))
+    return figure.update_yaxes(type="category", autorange="reversed", nticks=len(counts), showgrid=False)
 
 
 def label_arrival(scores: pd.DataFrame, *, language: str = "en") -> go.Figure:
