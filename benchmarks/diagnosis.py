@@ -76,11 +76,8 @@ def _encoded(labels: Any, schema: Schema) -> Floats:
 
 
 def _said(model: Any, rows: pd.DataFrame, schema: Schema) -> Floats:
-    if not schema.task.is_classification:
-        return np.asarray(model.predict(rows), np.float64)[:, None]
-    said = np.zeros((len(rows), len(schema.classes)))
-    said[:, [schema.classes.index(name) for name in model.classes_]] = model.predict_proba(rows)
-    return said
+    labels, chances = estimators.answers(model, rows, schema)
+    return labels.astype(np.float64)[:, None] if chances is None else chances
 
 
 def _important(known: list[Seen], now: pd.DataFrame, schema: Schema) -> str:

@@ -66,8 +66,7 @@ def answered(schema: Schema, rows: pd.DataFrame, labels: "pd.Series[Any]", train
     inputs = recent.with_recent(rows, schema)
     model = estimators.build("hist_gradient_boosting", schema, seed).fit(inputs[:trained], labels[:trained])
     rest = rows[trained:].reset_index(drop=True)
-    chances = model.predict_proba(inputs[trained:]) if schema.task.is_classification else None
-    return Answered(rest, labels[trained:].to_numpy(), np.asarray(model.predict(inputs[trained:])), chances)
+    return Answered(rest, labels[trained:].to_numpy(), *estimators.answers(model, inputs[trained:], schema))
 
 
 def wide(rows: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import numpy as np
 import pandas as pd
 
-from core import auth, recent, serving
+from core import auth, estimators, recent
 from core import schema as schemas
 from core.context import Context
 from core.errors import InvalidRows, NoChampion, NotFound
@@ -83,7 +83,7 @@ def answer(
     """
     pipeline = ctx.models.get(model, ctx.settings.data_dir)
     inputs = recent.with_recent(features, project.schema, before)
-    labels, probabilities = serving.answers(pipeline, inputs, project.schema)
+    labels, probabilities = estimators.answers(pipeline, inputs, project.schema)
     said = [None] * len(features) if probabilities is None else list(np.asarray(probabilities, dtype=float))
     texts = labels if project.schema.task.is_classification else [repr(float(value)) for value in labels]
     return pd.DataFrame({"answer": pd.Series(texts, dtype=object), "probabilities": pd.Series(said, dtype=object)})

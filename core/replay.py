@@ -95,12 +95,7 @@ class History:
         return self._once((*key, "said", first, last), lambda: self._said(self._shared[key].pipeline, first, last))
 
     def _said(self, model: Any, first: int, last: int) -> Answers:
-        rows = self._inputs.iloc[first:last]
-        if not self.schema.task.is_classification:
-            return Answers(model.predict(rows).astype(np.float64))
-        probabilities = np.zeros((len(rows), len(self.schema.classes)))
-        probabilities[:, [self.schema.classes.index(name) for name in model.classes_]] = model.predict_proba(rows)
-        return Answers(np.asarray(self.schema.classes, dtype=object)[probabilities.argmax(1)], probabilities)
+        return Answers(*estimators.answers(model, self._inputs.iloc[first:last], self.schema))
 
     def fit(self, spans: Sequence[Span], *, estimator: str, seed: int) -> int:
         self._versions.append(self._fitted(estimators.build, spans, estimator, seed))

@@ -11,13 +11,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
 from core.errors import ModelCorrupt
 from core.estimators import TRUSTED_TYPES
-from core.records import ModelVersion, Schema
+from core.records import ModelVersion
 
 MODEL_FILE = "model.skops"
 MOST_EXPANSION = 200  # a zip that grows more than this is no model of ours
@@ -86,17 +82,3 @@ class ModelCache:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(key)
             return self._loaded[key]
-
-
-def answers(pipeline: Any, features: pd.DataFrame, schema: Schema) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    """What the pipeline says of conformed features: labels (object of text, or float), and probabilities or None.
-
-    Probabilities have shape (rows, classes) in the order of ``schema.classes``; a class that was not in the training
-    rows has 0.
-    """
-    if not schema.task.is_classification:
-        return np.asarray(pipeline.predict(features), dtype=np.float64), None
-    probabilities = np.zeros((len(features), len(schema.classes)))
-    columns = [schema.classes.index(name) for name in pipeline.classes_]
-    probabilities[:, columns] = pipeline.predict_proba(features)
-    return np.asarray(schema.classes, dtype=object)[probabilities.argmax(axis=1)], probabilities

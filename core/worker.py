@@ -47,12 +47,12 @@ def fit(task: dict[str, Any]) -> dict[str, Any]:
     if labels[:cut].nunique() > 1:
         say("scoring on the newest fifth of the rows")
         trial = estimators.build(task["estimator"], schema, task["seed"]).fit(features[:cut], labels[:cut])
-        said, probabilities = serving.answers(trial, features[cut:], schema)
+        said, probabilities = estimators.answers(trial, features[cut:], schema)
         scores = performance.score(labels[cut:].reset_index(drop=True), pd.Series(said), probabilities, schema)
     say(f"fitting on {len(frame):,} rows")
     pipeline = estimators.build(task["estimator"], schema, task["seed"]).fit(features, labels)
     seconds = time.perf_counter() - began
-    said, _ = serving.answers(pipeline, features, schema)
+    said, _ = estimators.answers(pipeline, features, schema)
     answered = drift.with_answers(features[schema.names], schema, label=labels, prediction=said)
     (folder / "reference.bin").write_bytes(drift.reference(answered, schema).to_bytes())
     sha256 = serving.save(pipeline, folder)
@@ -66,7 +66,7 @@ def yardstick(task: dict[str, Any]) -> dict[str, Any]:
     """Fit a light pipeline and let it answer other rows; nothing of it is kept."""
     import pandas as pd
 
-    from core import estimators, serving
+    from core import estimators
     from core.records import Schema
     from core.store.codec import load
 
@@ -74,7 +74,7 @@ def yardstick(task: dict[str, Any]) -> dict[str, Any]:
     frame = pd.read_parquet(folder / ROWS)
     labels = frame["label"].astype(object if schema.classes else float)
     pipeline = estimators.yardstick(task["estimator"], schema, task["seed"]).fit(conformed(frame, schema), labels)
-    said, _ = serving.answers(pipeline, conformed(pd.read_parquet(folder / ASKED), schema), schema)
+    said, _ = estimators.answers(pipeline, conformed(pd.read_parquet(folder / ASKED), schema), schema)
     pd.DataFrame({"said": said}).to_parquet(folder / SAID)
     return {}
 
@@ -149,7 +149,7 @@ TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 def conformed(frame: Any, schema: Any) -> Any:
-    """The feature columns (numbered in the file) under their names, in canonical types."""
+    """The feature columns (numbered in the file) under their names, in canonical types; recent medians where they follow."""
     from core import recent
     from core.records import Kind
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core import drift, prediction, recent, serving, training
+from core import drift, estimators, prediction, recent, training
 from core.context import Context
 from core.errors import NotFound
 from core.records import Project, Schema
@@ -69,7 +69,7 @@ class StoreWorld:
         """What this version says of the rows now; nothing of it is kept."""
         model = prediction.version(self.ctx, self.project, version)
         pipeline = self.ctx.models.get(model, self.ctx.settings.data_dir)
-        return Answers(*serving.answers(pipeline, self._inputs(first, last), self.schema))
+        return Answers(*estimators.answers(pipeline, self._inputs(first, last), self.schema))
 
     def fit(self, spans: Sequence[Span], *, estimator: str, seed: int) -> int:
         """Train a new version on the labelled rows of these spans, and register it."""

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import prediction, reading
+from core import prediction, reading, recent
 from core.records import Column, Kind, Project, Role, User
 from core.store import predictions, rows
 from pages import ui
@@ -36,6 +36,8 @@ def one_row(user: User, project: Project) -> None:
         for i, column in enumerate(project.schema.features):
             with columns[i % 3]:
                 values[column.name] = field(column, None if newest is None else newest[column.name].iloc[0])
+        if recent.names(project.schema):
+            st.caption(_("The model is also told what was usual in the {rows} rows before.", rows=recent.ROWS))
         asked = st.form_submit_button(_("Predict"), type="primary", icon=":material/bolt:")
     if asked:
         with ui.told():

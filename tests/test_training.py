@@ -44,7 +44,7 @@ def test_a_version_comes_back_scored_on_rows_it_had_not_seen(ctx, project, frame
     assert accuracy.value > 0.8
     assert any("fitting on 400 rows" in text for text in said)
     assert len(reference) > 100
-    answers, probabilities = serving.answers(
+    answers, probabilities = estimators.answers(
         ctx.models.get(model, ctx.settings.data_dir), frame.features, project.schema
     )
     here = estimators.build("logistic", project.schema, 0).fit(frame.features, frame.labels)
@@ -133,6 +133,6 @@ def test_every_kind_of_column_survives_the_way_into_the_worker(ctx):
     conformed = schema.conform(frame, found, with_target="required")
     inputs = recent.with_recent(conformed.features, found)
     model, _ = fit(ctx, project, replace(conformed, features=inputs), estimator="hist_gradient_boosting")
-    answers, none = serving.answers(ctx.models.get(model, ctx.settings.data_dir), inputs, found)
+    answers, none = estimators.answers(ctx.models.get(model, ctx.settings.data_dir), inputs, found)
     assert none is None
     assert np.isfinite(answers).all()

@@ -8,7 +8,11 @@ saved by skops with the types in `TRUSTED_TYPES`; nothing is pickled.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from core.errors import InvalidInput
@@ -81,3 +85,17 @@ def build(name: str, schema: Schema, seed: int) -> Pipeline:
 def yardstick(name: str, schema: Schema, seed: int) -> Pipeline:
     """An unfitted light pipeline of the same kind. Raises InvalidInput for an estimator that does not exist."""
     return ESTIMATORS[resolve(name)].yardstick(schema, seed)
+
+
+def answers(pipeline: Any, features: pd.DataFrame, schema: Schema) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """What the pipeline says of conformed features: labels (object of text, or float), and probabilities or None.
+
+    Probabilities have shape (rows, classes) in the order of ``schema.classes``; a class that was not in the training
+    rows has 0.
+    """
+    if not schema.task.is_classification:
+        return np.asarray(pipeline.predict(features), dtype=np.float64), None
+    probabilities = np.zeros((len(features), len(schema.classes)))
+    columns = [schema.classes.index(name) for name in pipeline.classes_]
+    probabilities[:, columns] = pipeline.predict_proba(features)
+    return np.asarray(schema.classes, dtype=object)[probabilities.argmax(axis=1)], probabilities
