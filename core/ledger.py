@@ -16,9 +16,10 @@ from core.context import Context
 from core.decide import LOGIC, decide
 from core.errors import NotFound
 from core.evidence import Evidence, Memory
-from core.gate import FEWEST_BLOCKS, GATES, SANITY, Price, disagreement, price
+from core.gate import FEWEST_BLOCKS, GATES, Price, disagreement, price
 from core.policy import Approval, Policy
 from core.records import Action, Project
+from core.sanity import SANITY
 from core.store import decisions, policies
 from core.store.codec import dump
 from core.store.decisions import Entry

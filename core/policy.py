@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from core import estimators
 from core.errors import InvalidInput
-from core.gate import GATES, SANITY
+from core.gate import GATES
+from core.sanity import SANITY
 
 
 class Scope(StrEnum):
@@ -60,7 +61,7 @@ class Policy(Stored):
     so many windows, ``after_labels`` after so many new labels. ``quorum`` is how many triggers must agree (see `checked`).
     ``most_retrains`` is the share of windows that may end in a retrain in the long run. Levels are error rates:
     ``performance_level`` a window, ``gate_level`` a challenge,
-    ``rollback_level`` a reign, ``drift_budget`` a check. ``blocks`` names the sanity checks (`core.gate.SANITY`) that
+    ``rollback_level`` a reign, ``drift_budget`` a check. ``blocks`` names the sanity checks (`core.sanity.SANITY`) that
     hold a challenger back; the others are only told.
     """
 

@@ -182,7 +182,7 @@ class Comparison:
     ``gain`` is champion loss minus challenger loss (positive: the challenger is better) with its interval. ``losses``
     are the block mean losses of champion and challenger that all of it follows from (empty in old ledgers), ``logic``
     is that of the release that judged them (`core.decide.LOGIC`; 0: it did not say). ``slices`` says the same for parts
-    of the rows (`core.gate.by_slice`). ``versions`` are the champion's and the challenger's.
+    of the rows (`core.sanity.by_slice`). ``versions`` are the champion's and the challenger's.
     """
 
     champion: float

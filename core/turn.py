@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from core import diagnosis, drift, estimators, feed, gate
+from core import diagnosis, drift, estimators, feed, gate, sanity
 from core.decide import LOGIC
 from core.evidence import Contender, Evidence, Judged, Memory, VersionLoss, took_over
 from core.gate import Tally
@@ -478,7 +478,7 @@ def _examine(bench: _Bench, candidate: int, scope: str) -> tuple[Comparison | No
     if champion and champion.trained_to > span(policy, bench.held)[0]:
         champion = None
     trial = _trial(bench, champion, candidate, scope)
-    found = (*gate.sanity(trial), *_chosen(bench))
+    found = (*sanity.findings(trial), *_chosen(bench))
     if champion is None:
         none = (Reason("no_comparison"),) if bench.memory.champion else ()
         return None, (*none, *found), _sane(policy, found)
@@ -490,7 +490,7 @@ def _examine(bench: _Bench, candidate: int, scope: str) -> tuple[Comparison | No
         rows=int(bench.labels(bench.held).notna().sum()),
         found=found,
     )
-    comparison = replace(comparison, slices=gate.by_slice(trial), versions=(champion.version, candidate))
+    comparison = replace(comparison, slices=sanity.by_slice(trial), versions=(champion.version, candidate))
     told = found if _sane(policy, found) else ()
     return comparison, (*comparison.reasons, *told), comparison.verdict == "promote"
 
@@ -532,13 +532,13 @@ def metric(schema: Schema) -> str:
 OLD_WINDOWS = 4
 
 
-def _trial(bench: _Bench, champion: Contender | None, candidate: int, scope: str) -> gate.Trial:
+def _trial(bench: _Bench, champion: Contender | None, candidate: int, scope: str) -> sanity.Trial:
     """What the sanity checks look at, on the labelled rows of the held-out window."""
     schema, labels, before = bench.world.schema, bench.labels(bench.held), bench.windows[:-1]
     known = labels.notna().to_numpy()
     theirs = bench.answers(candidate, bench.held)
     trivial = _trivial(pd.concat([bench.labels(window) for window in before]), int(known.sum()), schema)
-    trial = gate.Trial(
+    trial = sanity.Trial(
         challenger=row_losses(theirs, labels, schema),
         trivial=row_losses(trivial, labels[known], schema),
         missing=int(pd.isna(theirs.labels).sum()),

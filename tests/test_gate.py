@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import drift, gate, replay, turn
+from core import drift, gate, replay, sanity, turn
 from core.evidence import Contender, Memory, took_over
-from core.gate import UNSEEN, Spread, Tally, Trial
+from core.gate import UNSEEN, Spread, Tally
 from core.policy import PRESETS
 from core.records import Action, Column, Kind, Reason, Schema, Task
+from core.sanity import Trial
 from core.turn import Answers
 
 SCHEMA = Schema((Column("a", Kind.NUMERIC), Column("b", Kind.CATEGORICAL)), "y", Task.BINARY, ("no", "yes"))
@@ -282,7 +283,7 @@ def trial(**how):
 
 
 def codes(**how):
-    return [reason.code for reason in gate.sanity(trial(**how))]
+    return [reason.code for reason in sanity.findings(trial(**how))]
 
 
 def test_a_challenger_like_the_champion_is_sane():
@@ -307,7 +308,7 @@ def test_each_fault_of_a_challenger_has_its_check():
     assert codes(challenger=hurt, slices={"third": where}) == ["slice_worse"]
     assert codes(scores=(scores[0], scores[0] + 0.3)) == ["calibration_worse"]
     assert codes(past=(np.full(40, 0.2), draw.normal(0.4, 0.05, 40))) == ["forgets"]
-    assert set(gate.SANITY) == {
+    assert set(sanity.SANITY) == {
         "schema_differs", "answers_missing", "worse_than_trivial", "slice_worse", "calibration_worse", "forgets"
     }  # fmt: skip
 

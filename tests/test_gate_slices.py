@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from core.gate import FEWEST_BLOCKS, Trial, by_slice
+from core.gate import FEWEST_BLOCKS
+from core.sanity import Trial, by_slice
 
 
 def trial(rows: int, slices, *, better=None, seed: int = 0) -> Trial:

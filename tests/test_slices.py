@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import gate
+from core import sanity
 from core.records import Column, Kind, Schema, Task
 from core.slices import MOST_SLICES, slices
 
@@ -44,6 +44,6 @@ def test_many_columns_share_the_slices_that_there_are(columns: int, seen: int) -
 def test_what_a_challenger_loses_in_the_last_of_many_columns_is_found() -> None:
     frame, schema = wide(40)
     champion, hurt = np.full(500, 0.2), (frame["x39"] <= frame["x39"].quantile(1 / 3)).to_numpy()
-    found = gate.sanity(gate.Trial(champion + hurt, champion=champion, slices=slices(frame, schema)))
+    found = sanity.findings(sanity.Trial(champion + hurt, champion=champion, slices=slices(frame, schema)))
     worse = next(reason for reason in found if reason.code == "slice_worse")
     assert worse.params["slice"].startswith("x39 <= ")
