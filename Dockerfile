@@ -1,7 +1,7 @@
 # The same set-up as `make run`, for a host with containers. One volume holds everything that must last.
 FROM python:3.12-slim
 
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     CONTINUAL_DATA_DIR=/app/data/runtime CONTINUAL_HOST=0.0.0.0 CONTINUAL_PORT=8501
 
 WORKDIR /app

@@ -2,7 +2,7 @@
 
 Prints CPU seconds and extra memory, in one run on the same two frames (a third of the columns are categories), for our
 report from frames, from a kept reference, from stored profiles, and for Evidently, NannyML and a scipy loop.
-Frames in, result out; imports and making the frames do not count. One thread (set OMP_NUM_THREADS=1).
+Frames in, result out; imports and making the frames do not count. One thread each: `core` sees to it.
 """
 
 import argparse

@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri, chndtrinc, ndtr, ndtri, stdtr
 
@@ -42,6 +43,7 @@ from core.drift_metrics import mann_whitney as mann_whitney_metric
 from core.drift_metrics.base import CATEGORIES, SMALLEST, Links, in_cells, squares_limit
 from core.drift_reference import ANSWERS, ASPECTS, Reference, against, facts, kind_of, profile, reference, with_answers
 from core.errors import InvalidInput, InvalidRows
+from core.one_thread import one_thread
 from core.profiles import Profile, merge
 from core.records import Column, DriftCheck, Schema, Score, Task, Verdict
 
@@ -96,6 +98,7 @@ class _Tests:
     weight: Floats
 
 
+@one_thread
 def check(
     reference: Reference,
     current: Profile,
@@ -621,8 +624,11 @@ def in_words(printed: dict[str, Any]) -> str:
 
 
 def _read(path: str) -> pd.DataFrame:
+    """The file, its texts as categories: Parquet holds them as such, and writing each row's out and counting them again
+    would take longer than the check."""
     try:
-        return pd.read_parquet(path)
+        texts = [part.name for part in pq.ParquetDataset(path).schema if str(part.type) in ("string", "large_string")]
+        return pd.read_parquet(path, read_dictionary=texts)
     except (OSError, ValueError) as error:
         raise InvalidRows(f"'{path}' is no Parquet file that can be read ({error}).") from None
 

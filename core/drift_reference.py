@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from core import comovement, dependence, profiles
 from core.errors import InvalidInput, NotEnoughRows
+from core.one_thread import one_thread
 from core.profiles import Feature, Profile, Values
 from core.records import Column, Kind, Schema
 
@@ -107,8 +108,9 @@ class Reference:
         """The place of each bin's category in the order of their names, (F, B), 0 to 1: what decides between equals."""
         out = np.zeros(self.used.shape)
         for row, feature in zip(out, self.features, strict=True):
-            order = np.argsort(np.array(feature.categories[: feature.named], object))
-            row[order] = np.linspace(0.0, 1.0, len(order))
+            if feature.categories:
+                order = np.argsort(np.array(feature.categories[: feature.named], object))
+                row[order] = np.linspace(0.0, 1.0, len(order))
         return out
 
     @cached_property
@@ -186,6 +188,7 @@ class Reference:
 
 
 # ---- reference and profile -----------------------------------------------------------------------------------------
+@one_thread
 def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     """The reference of these rows, which must be in their order: dependence between neighbours is read from it.
 
@@ -201,8 +204,9 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     looked_at = np.concatenate([stretches.ravel(), sampled])
     placed: list[tuple[Feature, profiles.Counted]] = []
     bins: list[Ints] = []  # of the rows looked at
-    for column in columns:  # one at a time: what it takes is small beside the rows, and they stay in the cache
-        values = profiles.values_of(frame, column.name, column.kind)
+    held = profiles.columns_of(frame, [column.name for column in columns])
+    for column, rows in zip(columns, held, strict=True):  # one at a time: what it takes is small beside the rows
+        values = profiles.values_of(rows, column.kind)
         clock = column.kind is Kind.TIMESTAMP and not isinstance(values, profiles.Codes) and profiles.is_clock(values)
         if clock and not isinstance(values, profiles.Codes):
             values = profiles.steps(values)
@@ -248,6 +252,7 @@ def with_answers(frame: pd.DataFrame, schema: Schema, **answers: Any) -> pd.Data
     return frame.assign(**{name: values for name, values in answers.items() if name not in schema.names})
 
 
+@one_thread
 def profile(reference: Reference, frame: pd.DataFrame) -> Profile:
     """What these rows look like in the reference's bins. Raises InvalidRows when a feature's column is missing.
 
@@ -259,8 +264,9 @@ def profile(reference: Reference, frame: pd.DataFrame) -> Profile:
     counted: list[profiles.Counted] = []
     step = _step(len(frame))
     scores = np.empty((len(reference.features), -(-len(frame) // step)), np.float32)
-    for i, feature in enumerate(reference.features):  # one column at a time: what it takes is small beside the rows
-        values = profiles.values_of(frame, feature.name, feature.kind)
+    held = profiles.columns_of(frame, reference.names)
+    for i, (feature, rows) in enumerate(zip(reference.features, held, strict=True)):  # one at a time, as above
+        values = profiles.values_of(rows, feature.kind)
         if feature.clock and not isinstance(values, profiles.Codes):
             values = profiles.steps(values)
         counted.append(profiles.count(feature, values))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from core import accounts, auth, context, logs, recovery
 from core.context import Context
 from core.errors import ContinualError
-from core.settings import load, quiet_libraries
+from core.settings import load
 
 _process: dict = sys.__dict__.setdefault("_continual_ml", {})  # type: ignore[type-arg]
 
@@ -18,7 +18,6 @@ def start() -> Context:
     """
     if _process.get("started"):
         return context.current()
-    quiet_libraries()
     try:
         settings = load()
         logs.set_up(settings)

@@ -3,7 +3,6 @@
 What a project judges by is not here: that is its policy, edited in the app.
 """
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,15 +123,3 @@ def _sentence(fault: ErrorDetails) -> str:
     name = str(fault["loc"][0])
     value = "its value" if name in SECRETS else repr(fault["input"])
     return f"{name}: {value} cannot be used: {fault['msg'].removeprefix('Value error, ')}. Set it in the environment or .env"
-
-
-def quiet_libraries() -> None:
-    """Before numpy or MLflow is imported: one thread for each fit, no telemetry."""
-    for name, value in {
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }.items():
-        os.environ.setdefault(name, value)

@@ -241,7 +241,7 @@ def _conversation(
 
 def _started() -> "subprocess.Popen[str]":
     env = {k: v for k, v in os.environ.items() if not k.startswith(("CONTINUAL_ADMIN", "DISCORD"))}
-    env |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    env["PYTHONPATH"] = str(ROOT)
     return subprocess.Popen(
         [sys.executable, "-m", "core.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env=env, cwd=ROOT, text=True, preexec_fn=_humble if sys.platform == "linux" else None,

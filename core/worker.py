@@ -189,9 +189,6 @@ def answer(line: str) -> bool:
 
 
 def main() -> int:
-    from core.settings import quiet_libraries
-
-    quiet_libraries()
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     while line := _next_line():
         if not answer(line):

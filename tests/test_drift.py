@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from core import drift, profiles
 from core.errors import InvalidInput, InvalidRows, NotEnoughRows
+from core.one_thread import one_thread
 from core.records import Column, Kind, Schema, Task, Verdict
 
 SCHEMA = Schema(
@@ -581,9 +583,51 @@ def test_rows_that_depend_over_thousands_of_rows_are_not_taken_for_many() -> Non
     assert known.times[0, 1] == 1.0
 
 
-def test_numbers_are_cumulated() -> None:
+def test_numbers_are_counted() -> None:
     numbers = np.random.default_rng(0).integers(0, 300, 5_000).astype(np.int32)
-    assert profiles.cumulated(numbers, 400).tolist() == np.cumsum(np.bincount(numbers, minlength=400)).tolist()
+    counts = np.zeros(400, np.int32)
+    profiles.add_counts(counts, numbers[:2_000])
+    profiles.add_counts(counts, numbers[2_000:])
+    assert counts.tolist() == np.bincount(numbers, minlength=400).tolist()
+
+
+def test_a_report_keeps_to_one_thread_and_gives_back_the_others() -> None:
+    def threads() -> list[int]:
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = threads()
+        assert one_thread(threads)() == [1] * len(before)
+        assert threads() == before
+
+
+@pytest.mark.parametrize("size", [1, 5, 200])
+def test_few_keys_are_told_apart_wherever_they_come(size: int) -> None:
+    rng = np.random.default_rng(size)
+    known = np.r_[np.uint64(0), rng.integers(0, 1 << 63, size, np.uint64)]
+    of = np.r_[rng.integers(0, size, 20_000), size, rng.integers(0, size, 5_000), size]  # one is rare, and late
+    found = profiles.few(known[of])
+    assert found is not None
+    codes, rows = found
+    assert (known[of][rows[codes]] == known[of]).all()
+    assert len(np.unique(codes)) == len(rows) == size + 1
+    assert codes.dtype == (np.int8 if size < 127 else np.int16)
+
+
+def test_many_keys_are_not_few() -> None:
+    assert profiles.few(np.arange(20_000, dtype=np.uint64)) is None
+    late = np.r_[np.zeros(20_000, np.uint64), np.arange(20_000, dtype=np.uint64)]
+    assert profiles.few(late) is None
+
+
+def test_a_file_of_texts_is_judged_as_the_texts_in_memory(tmp_path: Any) -> None:
+    before, now = rows(3_000, 1), rows(2_000, 2).assign(city="Oslo")
+    before.loc[::7, "city"] = None
+    for name, frame in (("before", before), ("now", now)):
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    read = [drift._read(str(tmp_path / f"{name}.parquet")) for name in ("before", "now")]
+    assert isinstance(read[0]["city"].dtype, pd.CategoricalDtype)
+    assert drift.report(*read, [], 0.01, 0.04) == drift.report(before, now, [], 0.01, 0.04)
 
 
 @pytest.mark.parametrize("size", [3, 30, 300])
