@@ -1,7 +1,7 @@
 """Whether the gate and the rollback keep what they promise: python -m benchmarks.gate [--runs 500] [--seed 0] [--streams]
 
 Simulated are the row losses of two models on the same rows; judged they are by the functions and presets that the app
-uses: the veto of `balanced` and the superiority of `careful` by `core.turn.ruling`, the trial of a challenger that asked
+uses: the veto of `balanced` and the superiority of `careful` by `core.challenge.ruling`, the trial of a challenger that asked
 for more rows and the rollback by `core.decide.decide`, window by window.
 
 What is assumed of the pairing is printed with every line. *Disagreement* is the share of rows on which exactly one of
@@ -26,7 +26,7 @@ from scipy import stats
 from scipy.signal import lfilter
 
 from benchmarks import recovery
-from core import gate, replay, turn
+from core import challenge, gate, replay
 from core.decide import decide
 from core.evidence import Contender, Evidence, Judged, Memory, VersionLoss
 from core.policy import PRESETS, Policy
@@ -87,7 +87,7 @@ def challenged(policy: Policy, losses: tuple[Floats, Floats]) -> str:
     """The verdict of the gate on champion and challenger."""
     ours, theirs = losses
     blocks = gate.blocks(ours), gate.blocks(theirs)
-    return turn.ruling(policy, *blocks, metric="error", rows=len(ours), found=()).verdict
+    return challenge.ruling(policy, *blocks, metric="error", rows=len(ours), found=()).verdict
 
 
 def tried(policy: Policy, draw: np.random.Generator, gain: float, how: Pairing) -> tuple[bool, int]:

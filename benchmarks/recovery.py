@@ -5,6 +5,9 @@ Each stream is replayed prequentially (`core.replay`) with labels 0, 1 and 5 win
 the better training window known in hindsight. `never`, `always-all` and `always-sliding` are replays of the same
 estimator; all that is random has the same seed. With `--plain` they are replays of plain gradient boosting, with one memory
 and told of nothing but the row: what recovery does not show is that a better model lifts its own baselines as well.
+With `--starts 0 0.25 0.5 0.75` each replay is played again with so many windows cut off the front: the same stream cut into
+other windows, which tells how much of a recovery is the luck of one cut. A recovery is then of the scores' means, and its
+lowest and highest over the starts stand beside it.
 """
 
 import argparse
@@ -51,11 +54,12 @@ def history(stream: str) -> tuple[pd.DataFrame, "pd.Series[Any]", Schema]:
 
 
 def play(
-    stream: str, delay: int, policy: Policy, estimator: str, seed: int, untold: bool, plain: bool
+    stream: str, delay: int, start: float, policy: Policy, estimator: str, seed: int, untold: bool, plain: bool
 ) -> dict[str, float]:
     """Score (accuracy in %, or mean absolute error), retrains, windows."""
     window, warm_up = STREAMS[stream]
     features, labels, schema = history(stream)
+    features, labels = features[round(start * window) :], labels[round(start * window) :]
     policy = replace(policy, window_rows=window, warm_up_windows=warm_up, estimator=estimator)
     known = estimators.ESTIMATORS[estimators.resolve(estimator)]
     with ExitStack() as changed:
@@ -81,8 +85,11 @@ def without_recent(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return rows.assign(**dict.fromkeys(recent.names(schema).values(), np.nan))
 
 
-def results(names: list[str], given: argparse.Namespace) -> Iterator[tuple[str, int, dict[str, dict[str, float]]]]:
-    """Stream, delay, and what each policy came to; kept in ``--keep`` so that a rerun plays only what is new."""
+Found = dict[str, list[dict[str, float]]]  # what each policy came to, start by start
+
+
+def results(names: list[str], given: argparse.Namespace) -> Iterator[tuple[str, int, Found]]:
+    """Stream, delay, and what each policy came to; baselines are kept in ``--keep``, so that a rerun plays only what is new."""
     kept_at = Path(given.keep) if given.keep else None
     kept: dict[str, dict[str, float]] = json.loads(kept_at.read_text()) if kept_at and kept_at.exists() else {}
     chosen = policies(names)
@@ -90,29 +97,40 @@ def results(names: list[str], given: argparse.Namespace) -> Iterator[tuple[str, 
     def plain(name: str) -> bool:
         return given.plain and name in BASELINES
 
-    def key(stream: str, delay: int, name: str) -> str:
-        how = ("/plain" if plain(name) else "") + ("/untold" if given.untold else "")
+    def key(stream: str, delay: int, start: float, name: str) -> str:
+        how = ("/plain" if plain(name) else "") + ("/untold" if given.untold else "") + (f"/{start}" if start else "")
         return f"{stream}/{delay}/{name}/{given.estimator}/{given.seed}{how}"
 
+    cases = [(stream, delay) for stream in given.streams for delay in given.delays]
     with ProcessPoolExecutor(given.jobs) as pool:
-        asked = {}
-        for stream in given.streams:
-            for delay in given.delays:
-                for name, policy in chosen.items():
-                    if (one := key(stream, delay, name)) not in kept:
-                        given_how = (given.estimator, given.seed, given.untold, plain(name))
-                        asked[one] = pool.submit(play, stream, delay, policy, *given_how)
-        for stream in given.streams:
-            for delay in given.delays:
-                found = {}
+        asked = {
+            one: pool.submit(play, stream, delay, start, policy, given.estimator, given.seed, given.untold, plain(name))
+            for stream, delay in cases
+            for start in given.starts
+            for name, policy in chosen.items()
+            if (one := key(stream, delay, start, name)) not in kept
+        }
+        for stream, delay in cases:
+            found: Found = {name: [] for name in chosen}
+            for start in given.starts:
                 for name in chosen:
-                    one = key(stream, delay, name)
-                    found[name] = kept[one] if one in kept else asked[one].result()
+                    one = key(stream, delay, start, name)
+                    found[name].append(kept[one] if one in kept else asked[one].result())
                     if name in BASELINES:
-                        kept[one] = found[name]
-                if kept_at:
-                    kept_at.write_text(json.dumps(kept))
-                yield stream, delay, found
+                        kept[one] = found[name][-1]
+            if kept_at:
+                kept_at.write_text(json.dumps(kept))
+            yield stream, delay, found
+
+
+def mean(played: list[dict[str, float]], what: str) -> float:
+    return float(np.mean([one[what] for one in played]))
+
+
+def recovery(found: Found, name: str) -> float:
+    """Of the means over the starts; the better baseline is the one that is better in the mean."""
+    never, *always = (mean(found[baseline], "score") for baseline in BASELINES)
+    return (mean(found[name], "score") - never) / (max(always) - never)
 
 
 def main() -> None:
@@ -121,6 +139,9 @@ def main() -> None:
     parser.add_argument("--streams", nargs="+", choices=list(STREAMS), default=list(STREAMS))
     parser.add_argument("--delays", nargs="+", type=int, default=list(DELAYS))
     parser.add_argument("--estimator", default="hist_gradient_boosting")
+    parser.add_argument(
+        "--starts", nargs="+", type=float, default=[0.0], help="windows, or parts of one, cut off the front"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plain", action="store_true", help="compare with plain gradient boosting")
     parser.add_argument("--untold", action="store_true", help="models are not told what is usual of late")
@@ -136,17 +157,22 @@ def main() -> None:
     )
     print("|---" * (5 + len(names)) + "|")
     for stream, delay, found in results(given.policies, given):
-        never, best = found[NEVER]["score"], max(found[ALL]["score"], found[SLIDING]["score"])
         told = []
         for name in names:
-            one = found[name]
-            recovery = (one["score"] - never) / (best - never)
-            recovered.setdefault((name, delay), []).append(recovery)
-            told.append(
-                f"{abs(one['score']):.2f}: {recovery:.2f} ({one['retrains']:.0f} of {one['windows']:.0f}, "
-                f"{one['rollbacks']:.0f} undone, {one['seconds']:.0f} s)"
+            value = recovery(found, name)
+            recovered.setdefault((name, delay), []).append(value)
+            retrains, windows, undone, seconds = (
+                mean(found[name], what) for what in ("retrains", "windows", "rollbacks", "seconds")
             )
-        base = " | ".join(f"{abs(found[name]['score']):.2f}" for name in (NEVER, ALL, SLIDING))
+            each = [
+                recovery({one: [played[i]] for one, played in found.items()}, name) for i in range(len(given.starts))
+            ]
+            spread = f" ({min(each):.2f} to {max(each):.2f})" if len(each) > 1 else ""
+            told.append(
+                f"{abs(mean(found[name], 'score')):.2f}: {value:.2f}{spread} "
+                f"({retrains:.3g} of {windows:.3g}, {undone:.2g} undone, {seconds:.0f} s)"
+            )
+        base = " | ".join(f"{abs(mean(found[name], 'score')):.2f}" for name in BASELINES)
         print(f"| {stream} | {delay} | {base} | " + " | ".join(told) + " |", flush=True)
     for (name, delay), values in recovered.items():
         print(f"{name}, delay {delay}: mean recovery {np.mean(values):.3f}, worst {min(values):.3f}")

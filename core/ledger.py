@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
+from core.challenge import CHOSEN, ruling
 from core.context import Context
 from core.decide import LOGIC, decide
 from core.errors import NotFound
@@ -23,7 +24,6 @@ from core.sanity import SANITY
 from core.store import decisions, policies
 from core.store.codec import dump
 from core.store.decisions import Entry
-from core.turn import CHOSEN, ruling
 
 PRECISION = 1e-9  # relative: the last bits of a number may change with the machine's libraries
 

@@ -1,6 +1,6 @@
 """The loop over the live store: observe, decide, and act, window by window. The one file to show a visitor.
 
-What is judged is pure and the same in a replay (`core.turn`, `core.decide`, `core.gate`); here is what a live app adds:
+What is judged is pure and the same in a replay (`core.observe`, `core.decide`, `core.challenge`); here is what a live app adds:
 a ledger row for everything, written in one transaction with the alert and the champion it moves; a crash in between
 leaves a decision that is owed, and the next cycle carries it out.
 """
@@ -15,10 +15,12 @@ from duckdb import DuckDBPyConnection
 from loguru import logger
 
 from core import alerting, auth, drift, incidents, monitoring, performance, prediction, projects, reasons, turn
+from core.challenge import challenge
 from core.context import Context
 from core.decide import Decision, by_hand, decide
 from core.errors import Conflict, ContinualError, InvalidInput, NotEnoughRows, NotFound
 from core.evidence import Contender, Evidence, Memory, accepted_feed, took_over
+from core.observe import observe
 from core.policy import Policy, Scope
 from core.records import (
     SYSTEM,
@@ -109,7 +111,7 @@ def _judge(bench: Bench, progress: Progress) -> list[str]:
 def _turn(bench: Bench, progress: Progress) -> str:
     """Judge the next window, write the verdict down, and act on it."""
     number = bench.memory.next_window
-    seen = turn.observe(bench.world, bench.policy, bench.memory, number)
+    seen = observe(bench.world, bench.policy, bench.memory, number)
     decision, after = decide(bench.policy, seen.evidence, bench.memory)
     with bench.ctx.database.write() as con:
         entry = _entry(bench, decision, window=number, evidence=seen.evidence, after=after)
@@ -160,7 +162,7 @@ def _carry_out(bench: Bench, asked: Entry, progress: Progress) -> str:
     number = max(bench.memory.next_window - 1, 0)
     progress("training a challenger")
     try:
-        tried = turn.challenge(bench.world, bench.policy, bench.memory, number)
+        tried = challenge(bench.world, bench.policy, bench.memory, number)
     except ContinualError as error:
         failed = Entry(
             bench.project.id, bench.now, Action.FAIL, asked.actor, (Reason("training_failed", {"why": str(error)}),),

@@ -22,9 +22,11 @@ from sklearn import metrics
 
 from core import commands, drift, estimators, reading, reasons, recent, turn
 from core import schema as schemas
+from core.challenge import challenge
 from core.decide import Decision, decide
 from core.errors import InvalidInput, NotEnoughRows
 from core.evidence import Evidence, Memory
+from core.observe import observe
 from core.policy import PRESETS, Policy
 from core.records import Action, Comparison, Reason, Schema, Task
 from core.turn import Answers, Span
@@ -286,11 +288,11 @@ def play_turn(
     world: turn.World, policy: Policy, memory: Memory, number: int, *, seed: int = 0
 ) -> tuple[list[Step], Memory]:
     """The ledger lines of one whole turn, and the memory after it."""
-    seen = turn.observe(world, policy, memory, number, seed=seed)
+    seen = observe(world, policy, memory, number, seed=seed)
     decision, after = decide(policy, seen.evidence, memory)
     steps = [_step(number, decision, seen.evidence, memory)]
     if decision.action is Action.RETRAIN:
-        tried = turn.challenge(world, policy, after, number, seed=seed)
+        tried = challenge(world, policy, after, number, seed=seed)
         steps.append(Step(number, tried.action, tried.reasons, None, tried.version, tried.comparison))
         after = tried.memory
     return steps, after

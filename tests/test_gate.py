@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import drift, gate, replay, sanity, turn
+from core import challenge, drift, gate, replay, sanity
 from core.evidence import Contender, Memory, took_over
 from core.gate import UNSEEN, Spread, Tally
 from core.policy import PRESETS
@@ -316,10 +316,10 @@ def test_each_fault_of_a_challenger_has_its_check():
 def test_a_version_of_another_schema_is_named_by_what_is_strange():
     frame = pd.DataFrame({"a": [1.0, 2.0, 3.0] * 40, "b": ["x", "y", "z"] * 40})
     same = drift.reference(frame, SCHEMA)
-    assert turn._strange(same, Answers(np.array(["no", "yes", None], dtype=object)), SCHEMA) == ()
+    assert challenge._strange(same, Answers(np.array(["no", "yes", None], dtype=object)), SCHEMA) == ()
     other = replace(SCHEMA, features=(Column("a", Kind.NUMERIC), Column("c", Kind.CATEGORICAL)))
     reference = drift.reference(frame.rename(columns={"b": "c"}), other)
-    assert turn._strange(reference, Answers(np.array(["maybe"], dtype=object)), SCHEMA) == ("b", "c", "maybe")
+    assert challenge._strange(reference, Answers(np.array(["maybe"], dtype=object)), SCHEMA) == ("b", "c", "maybe")
 
 
 def test_a_model_of_the_newest_rows_has_forgotten_nothing_where_nothing_changed():
