@@ -22,9 +22,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.recovery import STREAMS, history
-from core import diagnosis, estimators, feed, profiles, recent
+from core import diagnosis, estimators, feed, recent
 from core.diagnosis import Seen
 from core.records import Kind, Schema
+from core.values import as_numbers
 
 CHANGES = ("unit", "constant", "covariate", "label", "concept", "noise")
 BAR = 5 / 6
@@ -98,7 +99,7 @@ def _changed(
     change: str, now: Any, following: Any, feature: str, schema: Schema, draw: np.random.Generator
 ) -> tuple[pd.DataFrame, Any]:
     rows, labels = now
-    values = profiles.numbers(rows[feature], Kind.NUMERIC).astype(np.float64)
+    values = as_numbers(rows[feature], Kind.NUMERIC).astype(np.float64)
     if change == "unit":
         return rows.assign(**{feature: values * 10}), labels
     if change == "constant":

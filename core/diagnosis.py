@@ -32,9 +32,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from core import profiles
 from core.records import Column, Kind, Reason, Schema
 from core.slices import slices
+from core.values import as_numbers
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -212,7 +212,7 @@ def _codes(column: Column, values: "pd.Series[Any]", known: int) -> Ints:
         common = pd.Series(codes[:known]).loc[lambda one: one >= 0].value_counts().index[: BINS - 1]
         place = {code: at for at, code in enumerate(common)}
         return np.array([BINS if code < 0 else place.get(code, BINS - 1) for code in codes], np.int64)
-    numbers = np.asarray(profiles.numbers(values, column.kind), np.float64)
+    numbers = np.asarray(as_numbers(values, column.kind), np.float64)
     there = np.isfinite(numbers)
     before = numbers[:known][there[:known]]
     edges = np.unique(np.quantile(before, np.arange(1, BINS) / BINS)) if len(before) else np.empty(0)

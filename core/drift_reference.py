@@ -17,10 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core import comovement, dependence, profiles
+from core.cells import BLOCKS
 from core.errors import InvalidInput, NotEnoughRows
 from core.one_thread import one_thread
-from core.profiles import Feature, Profile, Values
+from core.profiles import Feature, Profile
 from core.records import Column, Kind, Schema
+from core.values import Codes, Values, columns_of, is_clock, steps, values_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -204,12 +206,12 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     looked_at = np.concatenate([stretches.ravel(), sampled])
     placed: list[tuple[Feature, profiles.Counted]] = []
     bins: list[Ints] = []  # of the rows looked at
-    held = profiles.columns_of(frame, [column.name for column in columns])
+    held = columns_of(frame, [column.name for column in columns])
     for column, rows in zip(columns, held, strict=True):  # one at a time: what it takes is small beside the rows
-        values = profiles.values_of(rows, column.kind)
-        clock = column.kind is Kind.TIMESTAMP and not isinstance(values, profiles.Codes) and profiles.is_clock(values)
-        if clock and not isinstance(values, profiles.Codes):
-            values = profiles.steps(values)
+        values = values_of(rows, column.kind)
+        clock = column.kind is Kind.TIMESTAMP and not isinstance(values, Codes) and is_clock(values)
+        if clock and not isinstance(values, Codes):
+            values = steps(values)
         feature, counted = profiles.place_bins(column, values)
         if clock or column.name not in known:
             feature = replace(feature, answer=column.name not in known, clock=clock)
@@ -231,7 +233,7 @@ def reference(frame: pd.DataFrame, schema: Schema) -> Reference:
     if len(frame) >= profiles.FEW:  # over longer distances dependence is looked for in block means
         longer = _over_blocks(len(frame), [counted for _, counted in placed])
         seen = longer > 1.5 * times  # four standard errors of a variance from 128 blocks
-        times, freedoms = np.where(seen, longer, times), np.where(seen, profiles.BLOCKS / 2.0, freedoms)
+        times, freedoms = np.where(seen, longer, times), np.where(seen, BLOCKS / 2.0, freedoms)
     overlap = _overlap(bare, places)
     scores = np.zeros((count, len(sampled)), np.float32)
     for i, found in enumerate(bins):
@@ -264,11 +266,11 @@ def profile(reference: Reference, frame: pd.DataFrame) -> Profile:
     counted: list[profiles.Counted] = []
     step = _step(len(frame))
     scores = np.empty((len(reference.features), -(-len(frame) // step)), np.float32)
-    held = profiles.columns_of(frame, reference.names)
+    held = columns_of(frame, reference.names)
     for i, (feature, rows) in enumerate(zip(reference.features, held, strict=True)):  # one at a time, as above
-        values = profiles.values_of(rows, feature.kind)
-        if feature.clock and not isinstance(values, profiles.Codes):
-            values = profiles.steps(values)
+        values = values_of(rows, feature.kind)
+        if feature.clock and not isinstance(values, Codes):
+            values = steps(values)
         counted.append(profiles.count(feature, values))
         table = reference.scores[i].astype(np.float32)
         scores[i] = table[_bins_at(feature, values, slice(None, None, step))]
@@ -284,7 +286,7 @@ def _step(rows: int) -> int:
 
 def _bins_at(feature: Feature, column: Values, rows: slice | Ints) -> Ints:
     """The bin of each value in these rows; ``feature.bins`` where it is missing."""
-    if isinstance(column, profiles.Codes):
+    if isinstance(column, Codes):
         bins, _ = profiles.category_bins(feature, column.names)
         return np.asarray(np.append(bins, feature.bins)[column.codes[rows]])
     return profiles.bins_of(feature, column[rows] if isinstance(rows, slice) else column.take(rows))
@@ -428,7 +430,7 @@ def _over_blocks(rows: int, counted: Sequence[profiles.Counted]) -> Floats:
     if len(owner):
         means = np.stack([counted[i].blocks for i in owner])
         variance = np.array([counted[i].variance for i in owner])
-        times[0, owner] = np.maximum(dependence.block_time(means, rows // profiles.BLOCKS, variance), 1.0)
+        times[0, owner] = np.maximum(dependence.block_time(means, rows // BLOCKS, variance), 1.0)
     times[1] = times[0]
     return times
 

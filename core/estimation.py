@@ -25,10 +25,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from core import performance, profiles
+from core import performance
 from core.dependence import autocorrelation_time
 from core.errors import NotEnoughRows
 from core.records import Guess, Kind, Schema
+from core.values import as_numbers
 
 Floats = NDArray[np.float64]
 Labels: TypeAlias = "pd.Series[Any] | NDArray[Any]"
@@ -236,7 +237,7 @@ def _slices(values: "pd.Series[Any]", kind: Kind) -> tuple[tuple[float, ...], tu
     """The borders between tenths of a number or a time, or the names of a category's values."""
     if kind is Kind.CATEGORICAL:
         return (), tuple(sorted(values.dropna().astype(str).unique()))
-    present = profiles.numbers(values, kind)
+    present = as_numbers(values, kind)
     present = present[np.isfinite(present)]
     if not len(present):
         return (), ()
@@ -249,7 +250,7 @@ def _codes(
     """The slice each value falls in, of how many; the first is that of missing and of unheard-of values."""
     if kind is Kind.CATEGORICAL:
         return pd.Index(names, dtype=object).get_indexer(pd.Index(values, dtype=object)) + 1, len(names) + 1
-    seen = profiles.numbers(values, kind)
+    seen = as_numbers(values, kind)
     return np.where(np.isnan(seen), 0, np.searchsorted(borders, seen, side="right") + 1), len(borders) + 2
 
 

@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core import profiles
 from core.records import Column, Kind, Schema
+from core.values import as_numbers
 
 Floats = NDArray[np.float64]
 
@@ -92,7 +92,7 @@ def _fault(column: Column, before: "Sequence[pd.Series[Any]]", now: "pd.Series[A
 def _numbered(column: Column, parts: "Sequence[pd.Series[Any]]") -> list[Floats]:
     """The values that are there, as numbers (categories by their codes), window by window."""
     if column.kind is not Kind.CATEGORICAL:
-        numbers = [np.asarray(profiles.numbers(part, column.kind), np.float64) for part in parts]
+        numbers = [np.asarray(as_numbers(part, column.kind), np.float64) for part in parts]
     else:
         codes = pd.factorize(pd.concat(list(parts), ignore_index=True))[0].astype(np.float64)
         codes[codes < 0] = np.nan

@@ -4,29 +4,25 @@ A :class:`Reference` fixes the bins; a :class:`Profile` is what any other rows l
 reference add up (:func:`merge`), so two windows of any length are compared without reading a row again. Nothing here
 judges: `core/drift.py` does.
 
-A numeric value falls into one of 65,536 *cells*, the upper 16 bits of ``float32(value - centre)``: sign, exponent and
-seven bits of mantissa, so a cell is at most 1/128 of its distance from the centre wide, and counting is one pass
-without search or sort. A bin is a run of cells that holds about 1/250 of the reference, or one single
+Numbers are counted in cells (`core/cells.py`). A bin is a run of cells that holds about 1/250 of the reference, or one single
 value where values repeat. Two more bins, empty in the reference, lie below its smallest and above its largest value.
 Columns whose values crowd into few cells far from the centre, or that a float32 does not hold, are searched in sorted
 edges instead (slower, as exact).
 """
 
 import struct
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from itertools import pairwise
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse._sparsetools import csr_column_index1  # not public; `add_counts` says why, a test holds it to that
 
-from core.errors import InvalidInput, InvalidRows
+from core.cells import BLOCKS, CELLS, CHUNK, HIGHEST, LOWEST, Sweep, add_counts, cell_values, cells, sweep, used_cells
+from core.errors import InvalidInput
 from core.records import Column, Kind
+from core.values import Codes, Values, hashed
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -35,21 +31,13 @@ WIDTH = 256  # at most so many bins a number
 CATEGORIES = 1_000  # so many categories of a column are known by name
 NAMED = 512  # the most frequent of them, at most so many, have a bin of their own
 RESTS = 32  # the rest of a column with more categories than this is spread over as many bins
-CELLS = 1 << 16
-LOWEST, HIGHEST = 0x7F, 0xFF80  # cells of -inf and +inf; NaN lies outside
-CHUNK = 1 << 17  # rows counted at once: temporaries stay in the cache
-PIECE = 1 << 12
-BLOCKS = 128  # stretches of equal length a large column is summed up in
 FEW = 1 << 14  # below so many rows it is cheaper to search each row's bin than to count all the cells
 TABLE = 1 << 10  # from so many rows on their bins are read from a table of all cells
 LARGEST = 1e38  # distances from the centre beyond are searched in sorted edges: float32 ends at 3.4e38
 PLAIN = 1e15  # scales beyond, or below its inverse, have squares that a float32 does not hold
-CLOCK = 20  # rows it takes to see that a timestamp moves on with them
-FEW_KEYS, PLACE_BITS = 250, 14  # so many objects of a column at most are told apart by a table of 2**14 places
 SAMPLE = 4_000  # rows looked at to place the centre and to see whether cells are fine enough
 NO_FLOATS: Floats = np.zeros(0)
 NO_INTS: Ints = np.zeros(0, np.int64)
-_MULTIPLIERS = np.random.default_rng(0).integers(0, 1 << 63, 50, np.uint64) * np.uint64(2) + np.uint64(1)
 
 
 # ---- the bins of one feature -------------------------------------------------------------------------------------
@@ -227,124 +215,6 @@ def _sum(arrays: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:
     return out
 
 
-# ---- cells ---------------------------------------------------------------------------------------------------------
-def cells(values: NDArray[Any], centre: float) -> NDArray[np.uint16]:
-    """The cell of each value, 0 to 65,535 in the order of the values; NaN lies outside ``[LOWEST, HIGHEST]``."""
-    with np.errstate(over="ignore"):
-        key = (values - centre).astype("<f4").view("<i2")[1::2]
-    # negative numbers the other way round, all of them below the others
-    return np.asarray((key ^ ((key >> 15) | np.int16(-0x8000))).view(np.uint16))
-
-
-@cache
-def cell_distances(part: float) -> Floats:
-    """How far from the centre ``part`` (0: the near end, 1: the far end) of each of the 65,536 cells lies."""
-    rank = np.arange(CELLS, dtype=np.uint32)
-    key = np.where(rank >= 0x8000, rank - 0x8000, 0xFFFF - rank).astype(np.uint32) << 16
-    with np.errstate(invalid="ignore"):  # cells of no number
-        near = key.astype("<u4").view("<f4").astype(np.float64)
-        far = (key | np.uint32(0xFFFF)).astype("<u4").view("<f4").astype(np.float64)
-        return np.asarray(near + part * (far - near) if part else near)
-
-
-def cell_values(cell: NDArray[Any], centre: float, part: float) -> Floats:
-    """The value at ``part`` (0: the end near the centre, 1: the far end) of each cell. Exact at 0 for repeated values."""
-    return np.asarray(centre + cell_distances(part)[cell])
-
-
-class Sweep(NamedTuple):
-    """A large column read once: how many values have each of the 65,536 upper halves of a float32 (``halves``: cells of
-    positive numbers, ascending, then of negative ones, descending), the sum of ``value - centre`` in each of BLOCKS
-    stretches of ``len // BLOCKS`` rows (``blocks``) and in all (``total``), and the sum of its squares.
-
-    Sums are of float32 values: good to about 1e-6 of their scale. Not finite where a value is missing or infinite.
-    """
-
-    halves: NDArray[np.int32]
-    blocks: Floats
-    total: float
-    squares: float
-
-
-def sweep(values: NDArray[Any], centre: float) -> Sweep:
-    """The column in cells and sums, at least BLOCKS rows of it. One pass, in chunks of whole blocks."""
-    length = len(values) // BLOCKS
-    most = BLOCKS * length
-    chunk = max(1, CHUNK // length) * length
-    ends = [*range(0, most, chunk), len(values)]  # what is left beside the blocks goes with the last of them
-    buffer = np.empty(chunk + BLOCKS, "<f4")
-    halves = np.zeros(CELLS, np.int32)
-    blocks: list[NDArray[np.float32]] = []
-    squares, rest = 0.0, 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start, end in pairwise(ends):
-            part = buffer[: end - start]
-            np.subtract(values[start:end], centre, out=part, casting="unsafe")
-            squares += _squares(part)
-            whole = min(end, most) - start
-            blocks.append(np.einsum("ij->i", part[:whole].reshape(-1, length)))
-            rest += float(part[whole:].sum())
-            bits = part.view("<u4")
-            np.right_shift(bits, np.uint32(16), out=bits)
-            add_counts(halves, bits.view(np.int32))
-        sums = np.concatenate(blocks).astype(np.float64)
-        total = float(sums.sum()) + rest
-    return Sweep(halves, sums, total, squares)
-
-
-def add_counts(counts: NDArray[np.int32], numbers: NDArray[np.int32]) -> None:
-    """Add to ``counts`` how often each number occurs; each is 0 or more and below ``len(counts)``.
-
-    The loop is the one with which scipy selects columns of a sparse matrix, here of one without rows and with one column,
-    so that nothing but the counting is left of it: five times faster than `np.bincount`, which casts to 64 bits, looks for
-    the largest first and makes a new array each time.
-    """
-    none = np.zeros(1, np.int32)
-    csr_column_index1(len(numbers), numbers, 0, 1, none, none[:0], counts, none)
-
-
-def used_cells(swept: Sweep) -> tuple[Ints, Ints]:
-    """The cells that hold finite values, ascending, and how many each holds."""
-    used = np.flatnonzero(swept.halves != 0)
-    mass = swept.halves[used]
-    positive = int(np.searchsorted(used, 0x8000))
-    found = np.concatenate([0xFFFF - used[positive:][::-1], used[:positive] + 0x8000])
-    inside = slice(*np.searchsorted(found, [LOWEST + 1, HIGHEST]))
-    return found[inside], np.concatenate([mass[positive:][::-1], mass[:positive]])[inside].astype(np.int64)
-
-
-def bin_counts(feature: Feature, swept: Sweep) -> Ints:
-    """The cells summed up to bins."""
-    last = np.concatenate(([LOWEST - 1], feature.borders, [HIGHEST]))  # cell before the first bin, last cell of each
-    middle = int(np.searchsorted(last, 0x8000))  # the cells before it are those of negative numbers
-    above = len(last) - middle
-    # both halves from the centre outwards; the last sum of each is of no numbers
-    starts = np.concatenate(([0], last[middle:] - 0x7FFF, [0x8000], 0xFFFF - last[:middle][::-1]))
-    sums = np.add.reduceat(swept.halves, starts, dtype=np.int32)
-    counts = np.concatenate((sums[above + 1 : -1][::-1], sums[1:above])).astype(np.int64)
-    if last[middle - 1] == 0x7FFF:  # no cell of this bin is negative: of none, `reduceat` gives the next
-        counts[middle - 1] = 0
-    counts[middle - 1] += sums[0]
-    return counts
-
-
-def _squares(part: NDArray[np.float32]) -> float:
-    """The sum of squares; in pieces too short for a BLAS to start threads over."""
-    even = len(part) // PIECE * PIECE
-    pieces = part[:even].reshape(-1, PIECE)
-    return float(np.vecdot(pieces, pieces).sum(dtype=np.float64)) + float(np.einsum("i,i->", part[even:], part[even:]))
-
-
-class Codes(NamedTuple):
-    """A categorical column as a number per row, -1 where missing, and the categories the numbers stand for."""
-
-    codes: NDArray[np.integer]
-    names: list[str]
-
-
-Values = NDArray[Any] | Codes
-
-
 class Counted(NamedTuple):
     """Counts per bin, the sum and the sum of squares of ``(value - centre) / scale``, and how many are unseen.
 
@@ -358,66 +228,6 @@ class Counted(NamedTuple):
     unseen: int = 0
     blocks: Floats = NO_FLOATS
     variance: float = 1.0
-
-
-def columns_of(frame: pd.DataFrame, names: Iterable[str]) -> "list[pd.Series[Any]]":
-    """These columns, none of them copied. Raises InvalidRows when one is missing.
-
-    All at once, before any is counted: counting drives what pandas needs for it out of the cache, a tenth of a report.
-    """
-    known = frame.columns
-    for name in names:
-        if name not in known:
-            raise InvalidRows(
-                f"Column '{name}' is missing from the rows. Offer rows with every feature of the reference."
-            )
-    return [frame[name] for name in names]
-
-
-def values_of(column: "pd.Series[Any]", kind: Kind) -> Values:
-    """A column ready to be counted: floats (NaN where missing) or Codes."""
-    return category_codes(column) if kind is Kind.CATEGORICAL else numbers(column, kind)
-
-
-def is_clock(seconds: Floats) -> bool:
-    """Whether a timestamp only moves on with the rows, save for one in twenty that comes late.
-
-    That it is later now than it was is no drift. What can change are its steps: how long from one row to the next.
-    """
-    known = seconds[np.isfinite(seconds)]
-    return len(known) >= CLOCK and bool(known[-1] > known[0]) and float((np.diff(known) >= 0).mean()) >= 0.95
-
-
-def steps(seconds: Floats) -> Floats:
-    """The seconds from the row before to each row, to the microsecond; NaN where its own time is missing.
-
-    The first row, which has none before it, takes the step of the second: windows need not know each other.
-    """
-    known = np.flatnonzero(np.isfinite(seconds))
-    found = np.full(len(seconds), np.nan)
-    between = np.diff(seconds[known]).round(6)
-    found[known] = np.r_[between[:1] if len(between) else np.zeros(len(known)), between]
-    return found
-
-
-def numbers(column: "pd.Series[Any]", kind: Kind) -> NDArray[Any]:
-    """A numeric, boolean or timestamp column as floats (timestamps in seconds), NaN where missing."""
-    if kind is Kind.TIMESTAMP:
-        stamps = pd.to_datetime(column, utc=True).dt.tz_localize(None).to_numpy("datetime64[us]")
-        seconds = stamps.astype(np.int64) / 1e6
-        seconds[np.isnat(stamps)] = np.nan
-        return np.asarray(seconds, np.float64)
-    values = column.to_numpy()
-    if values.dtype in (np.float64, np.float32):
-        return values
-    if values.dtype.kind in "iub":
-        return values.astype(np.float64)
-    try:
-        return column.to_numpy(np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise InvalidRows(
-            f"Column '{column.name}' holds values that are no numbers ({error}). Convert it first."
-        ) from None
 
 
 # ---- placing the bins ----------------------------------------------------------------------------------------------
@@ -576,6 +386,21 @@ def _block_means(feature: Feature, swept: Sweep, rows: int) -> Floats:
     return swept.blocks / (rows // BLOCKS) / feature.scale if np.isfinite(swept.total) else NO_FLOATS
 
 
+def bin_counts(feature: Feature, swept: Sweep) -> Ints:
+    """The cells summed up to bins."""
+    last = np.concatenate(([LOWEST - 1], feature.borders, [HIGHEST]))  # cell before the first bin, last cell of each
+    middle = int(np.searchsorted(last, 0x8000))  # the cells before it are those of negative numbers
+    above = len(last) - middle
+    # both halves from the centre outwards; the last sum of each is of no numbers
+    starts = np.concatenate(([0], last[middle:] - 0x7FFF, [0x8000], 0xFFFF - last[:middle][::-1]))
+    sums = np.add.reduceat(swept.halves, starts, dtype=np.int32)
+    counts = np.concatenate((sums[above + 1 : -1][::-1], sums[1:above])).astype(np.int64)
+    if last[middle - 1] == 0x7FFF:  # no cell of this bin is negative: of none, `reduceat` gives the next
+        counts[middle - 1] = 0
+    counts[middle - 1] += sums[0]
+    return counts
+
+
 def bins_of(feature: Feature, values: NDArray[Any]) -> Ints:
     """The bin of each value; ``feature.bins`` where it is missing."""
     if len(feature.edges):
@@ -626,77 +451,6 @@ def block_counts(codes: NDArray[np.integer], code: int) -> Ints:
     return np.asarray(np.bitwise_count(bits).sum(axis=1, dtype=np.int64))
 
 
-def category_codes(column: "pd.Series[Any]") -> Codes:
-    """The column as Codes. Categories are compared as text: 1 and "1" are one."""
-    held = column.array
-    if isinstance(held, pd.Categorical):
-        return _by_name(held.codes, held.categories)
-    if column.dtype == object and len(column) >= FEW:
-        quick = _by_address(np.ascontiguousarray(column.to_numpy()))
-        if quick is not None:
-            return quick
-    try:
-        codes, found = pd.factorize(column, use_na_sentinel=True)
-    except TypeError as error:
-        raise InvalidRows(
-            f"Column '{column.name}' holds values that are no categories ({error}). Convert it to text, or ignore it."
-        ) from None
-    return _by_name(codes, found)
-
-
-def _by_name(codes: NDArray[Any], found: Iterable[Any]) -> Codes:
-    """Codes whose categories are text and differ; those that are missing become -1."""
-    objects = found.to_numpy(object) if isinstance(found, pd.Index) else np.array([*found, None], object)[:-1]
-    names = list(map(str, objects))
-    missing = pd.isna(objects)
-    if len(set(names)) == len(names) and not missing.any():
-        return Codes(codes, names)
-    merged = {
-        name: i for i, name in enumerate(dict.fromkeys(n for n, gone in zip(names, missing, strict=True) if not gone))
-    }
-    table = np.array([-1 if gone else merged[name] for name, gone in zip(names, missing, strict=True)] + [-1], np.int64)
-    return Codes(table[codes], list(merged))
-
-
-def _by_address(column: NDArray[Any]) -> Codes | None:
-    """Codes of an array of objects in which few objects occur again and again, found by where they lie in memory.
-
-    Ten times faster than comparing texts; None when most rows hold an object of their own.
-    """
-    found = few(np.frombuffer(column, dtype=np.uint64))
-    return found and _by_name(found[0], column[found[1]])
-
-
-def few(keys: NDArray[np.uint64]) -> tuple[NDArray[np.integer], Ints] | None:
-    """A code for each key, and for each code a row that holds its key; None where more than FEW_KEYS differ.
-
-    Multiplicative hashing (Knuth, *The art of computer programming*, vol. 3, 6.4) into a table without collisions, which
-    for few keys a handful of multipliers finds. Exact: each key is compared with the one that its place in the table holds.
-    """
-    _, rows = np.unique(keys[: 4 * FEW_KEYS], return_index=True)
-    while len(rows) <= FEW_KEYS:
-        for multiplier in _MULTIPLIERS:
-            places = _places(keys[rows], multiplier)
-            if len(np.unique(places)) == len(rows):
-                break
-        else:
-            return None
-        table = np.full(1 << PLACE_BITS, keys[rows[0]])  # no other key is at home in a place that is empty
-        codes = np.zeros(1 << PLACE_BITS, np.min_scalar_type(-len(rows)))
-        table[places], codes[places] = keys[rows], np.arange(len(rows))
-        places = _places(keys, multiplier)
-        new = np.flatnonzero(table.take(places) != keys)
-        if not len(new):
-            return codes.take(places), rows
-        _, first = np.unique(keys[new[: 4 * FEW_KEYS]], return_index=True)
-        rows = np.concatenate([rows, new[first]])
-    return None
-
-
-def _places(keys: NDArray[np.uint64], multiplier: np.uint64) -> Ints:
-    return ((keys * multiplier) >> np.uint64(64 - PLACE_BITS)).view(np.int64)
-
-
 def category_bins(feature: Feature, names: Sequence[str]) -> tuple[Ints, NDArray[np.bool_]]:
     """The bin of each category, and whether the reference never saw it; the last bins take these and the rare ones."""
     known = feature.positions
@@ -704,15 +458,3 @@ def category_bins(feature: Feature, names: Sequence[str]) -> tuple[Ints, NDArray
     bins, rest = found.copy(), (found < 0) | (found >= feature.named)
     bins[rest] = feature.named + hashed([name for name, one in zip(names, rest, strict=True) if one], feature.rests)
     return bins, (found < 0) & feature.complete
-
-
-def hashed(names: Sequence[str], size: int) -> Ints:
-    """A number below ``size`` for each name, by its text alone: which window it was seen in has no say.
-
-    A checksum, mixed by a multiplication (Knuth, *The art of computer programming*, vol. 3, 6.4), as names that count
-    up have checksums that do.
-    """
-    if size == 1:
-        return np.zeros(len(names), np.int64)
-    sums = np.array([zlib.crc32(name.encode(errors="surrogatepass")) for name in names], np.uint64)
-    return np.asarray(((sums * np.uint64(2654435761)) % (1 << 32) >> 16) % size, np.int64)

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from core import drift, profiles
+from core import cells, drift, profiles
 from core.errors import InvalidInput, InvalidRows, NotEnoughRows
 from core.one_thread import one_thread
 from core.records import Column, Kind, Schema, Task, Verdict
+from core.values import Codes, few, hashed
 
 SCHEMA = Schema(
     (
@@ -433,8 +434,8 @@ def test_names_of_their_own_in_every_row_are_no_drift() -> None:
 
 def test_the_bin_of_a_rare_name_is_the_same_for_ever() -> None:
     """Profiles that are kept were counted in it."""
-    assert profiles.hashed(["Bern", "Lima", "Oslo", "Zürich"], 32).tolist() == [3, 25, 4, 0]
-    spread = np.bincount(profiles.hashed([f"id{i}" for i in range(32_000)], 32), minlength=32)
+    assert hashed(["Bern", "Lima", "Oslo", "Zürich"], 32).tolist() == [3, 25, 4, 0]
+    spread = np.bincount(hashed([f"id{i}" for i in range(32_000)], 32), minlength=32)
     assert spread.min() > 850
     assert spread.max() < 1150
 
@@ -561,15 +562,15 @@ def test_sums_of_a_large_column_are_those_of_its_values() -> None:
         assert counted.total == pytest.approx(standard.sum(), abs=1e-5 * len(values))
         assert counted.squares == pytest.approx((standard**2).sum(), rel=1e-5)
         if len(counted.blocks):
-            length = len(values) // profiles.BLOCKS
-            means = standard[: profiles.BLOCKS * length].reshape(profiles.BLOCKS, length).mean(axis=1)
+            length = len(values) // cells.BLOCKS
+            means = standard[: cells.BLOCKS * length].reshape(cells.BLOCKS, length).mean(axis=1)
             assert counted.blocks == pytest.approx(means, abs=1e-5)
 
 
 def test_blocks_of_categories_are_counted() -> None:
     codes = np.random.default_rng(0).integers(-1, 3, 20_077).astype(np.int8)
-    length = 20_077 // profiles.BLOCKS
-    known = [(codes[i * length : (i + 1) * length] == 2).sum() for i in range(profiles.BLOCKS)]
+    length = 20_077 // cells.BLOCKS
+    known = [(codes[i * length : (i + 1) * length] == 2).sum() for i in range(cells.BLOCKS)]
     assert profiles.block_counts(codes, 2).tolist() == known
 
 
@@ -586,8 +587,8 @@ def test_rows_that_depend_over_thousands_of_rows_are_not_taken_for_many() -> Non
 def test_numbers_are_counted() -> None:
     numbers = np.random.default_rng(0).integers(0, 300, 5_000).astype(np.int32)
     counts = np.zeros(400, np.int32)
-    profiles.add_counts(counts, numbers[:2_000])
-    profiles.add_counts(counts, numbers[2_000:])
+    cells.add_counts(counts, numbers[:2_000])
+    cells.add_counts(counts, numbers[2_000:])
     assert counts.tolist() == np.bincount(numbers, minlength=400).tolist()
 
 
@@ -606,7 +607,7 @@ def test_few_keys_are_told_apart_wherever_they_come(size: int) -> None:
     rng = np.random.default_rng(size)
     known = np.r_[np.uint64(0), rng.integers(0, 1 << 63, size, np.uint64)]
     of = np.r_[rng.integers(0, size, 20_000), size, rng.integers(0, size, 5_000), size]  # one is rare, and late
-    found = profiles.few(known[of])
+    found = few(known[of])
     assert found is not None
     codes, rows = found
     assert (known[of][rows[codes]] == known[of]).all()
@@ -615,9 +616,9 @@ def test_few_keys_are_told_apart_wherever_they_come(size: int) -> None:
 
 
 def test_many_keys_are_not_few() -> None:
-    assert profiles.few(np.arange(20_000, dtype=np.uint64)) is None
+    assert few(np.arange(20_000, dtype=np.uint64)) is None
     late = np.r_[np.zeros(20_000, np.uint64), np.arange(20_000, dtype=np.uint64)]
-    assert profiles.few(late) is None
+    assert few(late) is None
 
 
 def test_a_file_of_texts_is_judged_as_the_texts_in_memory(tmp_path: Any) -> None:
@@ -634,4 +635,4 @@ def test_a_file_of_texts_is_judged_as_the_texts_in_memory(tmp_path: Any) -> None
 def test_codes_are_counted_and_missing_ones_are_not(size: int) -> None:
     codes: Any = np.random.default_rng(0).integers(-1, size, 300_000).astype("i1" if size < 100 else "i2")
     known = np.bincount(codes[codes >= 0], minlength=size).tolist()
-    assert profiles.count_codes(profiles.Codes(codes, [str(i) for i in range(size)])).tolist() == known
+    assert profiles.count_codes(Codes(codes, [str(i) for i in range(size)])).tolist() == known
