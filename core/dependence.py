@@ -5,8 +5,8 @@ ones would, where ``t`` is the *autocorrelation time*, one plus twice the sum of
 from the reference's rows in their order, by the autoregressive spectral density at frequency zero (Parzen, *Some
 recent advances in time series modeling*, IEEE Trans. Automatic Control 1974; den Haan & Levin, *A practitioner's guide
 to robust covariance matrix estimation*, Handbook of Statistics 1997), order by the criterion of Hannan & Quinn (*The
-determination of the order of an autoregression*, JRSS B 1979): the least penalty, ``2 ln ln n`` an order, that finds the
-right one in the long run. For independent rows it mostly picks order 0 and returns exactly 1; Akaike's, with 2, sees
+determination of the order of an autoregression*, JRSS B 1979): a penalty of ``2 ln ln n`` an order, the limit of those that
+find the right one in the long run. For independent rows it mostly picks order 0 and returns exactly 1; Akaike's, with 2, sees
 dependence in every fourth series of them.
 """
 

@@ -10,7 +10,8 @@ neighbouring rows depend on each other:
   being an estimate with Student's t in place of the normal distribution (`core/dependence.py`);
 * a weighted Benjamini-Hochberg step over all tests (Benjamini & Hochberg, JRSS B 1995; weights: Genovese, Roeder &
   Wasserman, Biometrika 2006) makes the level of each: without drift *some* alarm then comes with at most the budget's
-  probability (Simes, Biometrika 1986), and with drift at most that share of the features named is wrong;
+  probability (Simes, Biometrika 1986), and with drift at most that share of the tests that reject is expected to be
+  wrong. Of the features named it can be half as much again: one that drifts is rejected by several tests at once;
 * tests that cannot reject, given what both windows hold together, take no share of the budget (Tarone, Biometrics 1990),
   nor do the features together take more than the smallest shift lets them use;
 * whatever is below the smallest shift is no drift, however many rows make it certain.

@@ -12,7 +12,7 @@ towards the overall mean. It sees a change of the mix of answers and nothing els
 that; concept drift breaks it, and no label-free method can notice (Garg et al., ICLR 2022, Proposition 1). So each
 guess is reconciled once its labels arrive: `trust` takes it out of view when the realised score parts from it, and
 shows it as trusted only where it has proved nearer than the plain answer "as in the last labelled window", by a bet
-that guesses without a lead win once in 100 at most, ever.
+that is won once in 100 at most, ever, by guesses of which none is expected to be nearer.
 """
 
 import math
@@ -339,7 +339,7 @@ SLACK = 1.0  # deviations that a surprise may have before it adds up
 PARTED = 4.0  # sum of what is beyond: standard normal surprises reach it once in 7,600 windows (Siegmund, 1985)
 CALM = 1.64  # within this a realised score agrees with its guess
 CALM_WINDOWS = 2  # agreeing in a row, to be valid again
-LEVEL = 0.01  # chance that guesses without a lead are ever trusted
+LEVEL = 0.01  # chance that guesses are ever trusted of which none is expected to be nearer
 STAKES = np.array([0.3, 0.6, 0.9])  # of what is at hand: a third of the capital bets with each
 
 
@@ -386,8 +386,10 @@ def _proven(past: Sequence[Reconciled], valid: Sequence[bool]) -> bool:
 
     A bet on each lead (Choe & Ramdas, *Comparing sequential forecasters*, Operations Research 2024). A lead cannot leave
     plus or minus the distance of the two values, known beforehand, so that part of a capital can be staked without
-    ruin; guesses without a mean lead multiply it by 100 with a chance of 1 % at most, however often one looks (Ville).
-    Nothing is assumed of the leads' distribution, nor of their dependence: a bet is placed only on a guess made after
+    ruin; guesses of which none is, given what came before, expected to be nearer multiply it by 100 with a chance of 1 % at
+    most, however often one looks (Ville). Nothing else is assumed of the leads' distribution. It is no test of the mean lead:
+    guesses that lead for a stretch, or where the two values lie close, and trail elsewhere can win it (strong and weak null
+    hypothesis, ibid.). A bet is placed only on a guess made after
     the last bet was settled, so that labels five windows late make a proof take five times as long.
 
     The proof is void once guesses part from what was realised, or fall behind over the last 12 windows: what was won is

@@ -288,7 +288,7 @@ def performance_limit(policy: Policy, memory: Memory, blocks: tuple[float, ...])
 
     One-sided comparison with the champion's first windows, on block means, by the t test for unequal variances (Welch,
     Biometrika 1947; degrees of freedom as in Satterthwaite, Biometrics Bulletin 1946) at ``performance_level``:
-    approximate, of 1 % it makes 1.5 where the window has no more than four blocks. The first ``performance_margin`` of
+    approximate, of 0.1 % it makes up to 0.5 where the window has no more than four blocks (fewer than 100 rows). The first ``performance_margin`` of
     relative loss is not worth a retrain.
     """
     now = Tally().plus(blocks)

@@ -246,7 +246,7 @@ def _veto(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
 
 
 def _superiority(gain: Tally, rows: int, level: float, minimum_gain: float) -> Ruling:
-    """Blocks are taken as independent: its looks spend so little that the level holds where they are not (docs/gate.md)."""
+    """Blocks are taken as independent: where they are not, its level is exceeded in windows of 500 rows (docs/gate.md)."""
     if gain.blocks < FEWEST_BLOCKS:
         return _too_few(rows)
     gain = gain.independent()

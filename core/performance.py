@@ -10,7 +10,8 @@ time of the influences (`core.dependence`), and Student's t replaces the normal 
 * ROC AUC has the variance of DeLong, DeLong & Clarke-Pearson (Biometrics 1988) on the logit scale
 * log loss, Brier, MAE and RMSE are taken on the log scale; R2 on the log scale of ``1 - R2``
 
-Assumed: the rows of one window are a stationary stretch. What cannot be computed (one class only, a constant label,
+Assumed: the rows of one window are a stationary stretch. A window of 500 rows that follow each other with a coefficient
+of 0.9 is worth 50 and does not know its own autocorrelation time well: intervals of 95 % miss in 10 % there. What cannot be computed (one class only, a constant label,
 too few rows) is left out of the result, and so is a mean of losses that are all equal (of perfect answers, say): they
 do not tell how far the mean may be off, and an interval of no width would say that it cannot be.
 """
@@ -348,9 +349,9 @@ CAP = 0.99  # a loss without an upper bound is cut at this quantile of the basel
 class Watch:
     """The state of a watch on the loss; made by `watch`, carried on by `look`. Plain numbers: it can be stored as JSON.
 
-    ``limit`` is the mean loss up to which all is well, ``cap`` where a loss is cut, ``block`` how many neighbouring
+    ``limit`` is the mean loss up to which all is well, ``cap`` where a loss is cut before it is bet on, ``block`` how many neighbouring
     rows are averaged before they are bet on, ``stakes`` what is bet, ``evidence`` the logarithm of each bet's e-value.
-    ``rows``, ``total``, ``squares``: blocks seen so far. ``alarm_at``: the row count at the first alarm, or None.
+    ``blocks``, ``total``, ``squares``: block means seen so far. ``alarm_at``: the row count at the first alarm, or None.
     """
 
     limit: float
@@ -371,7 +372,7 @@ def watch(baseline: Floats, *, rows_per_false_alarm: float = 100_000, tolerance:
 
     While the mean loss, given what came before, stays below ``limit``, the expected number of rows to the first alarm
     is at least ``rows_per_false_alarm``, however often one looks. ``limit`` is the 95 % upper limit of the baseline's
-    mean, raised by the relative ``tolerance``. Blocks are two autocorrelation times long, so that a block hardly knows
+    mean, raised by the relative ``tolerance``. Blocks are eight autocorrelation times long, so that a block hardly knows
     of the one before. Raises InvalidInput with fewer than 10 baseline rows.
     """
     seen = baseline[np.isfinite(baseline)]
@@ -380,7 +381,7 @@ def watch(baseline: Floats, *, rows_per_false_alarm: float = 100_000, tolerance:
     cap = 1.0 if seen.max() <= 1.0 else float(np.quantile(seen, CAP))
     seen = np.minimum(seen, cap)
     time = float(autocorrelation_time((seen - seen.mean())[None, None, :])[0][0])
-    block = math.ceil(2 * time) if time > 1 else 1
+    block = math.ceil(8 * time) if time > 1 else 1
     effective = len(seen) / time
     mean, variance = float(seen.mean()), float(seen.var())
     smoothed = max(variance, cap**2 / (4 * effective))  # a baseline without any loss still leaves doubt
@@ -398,14 +399,14 @@ def look(state: Watch, losses: Floats) -> Watch:
     ``1 + stake (loss - limit)`` (Waudby-Smith & Ramdas, JRSS B 2024): ``e = (e + 1) * bet`` after each block, averaged
     over the stakes; it alarms where that reaches ``rows_per_false_alarm / block``.
     """
-    fresh = np.minimum(losses[np.isfinite(losses)], state.cap)
-    rows = np.concatenate([np.asarray(state.waiting, dtype=np.float64), fresh])
+    rows = np.concatenate([np.asarray(state.waiting, dtype=np.float64), losses[np.isfinite(losses)]])
     count = len(rows) // state.block
-    means = rows[: count * state.block].reshape(count, state.block).mean(axis=1)
+    whole = rows[: count * state.block].reshape(count, state.block)
+    means, cut = whole.mean(axis=1), np.minimum(whole, state.cap).mean(axis=1)
     waiting = tuple(float(value) for value in rows[count * state.block :])
     if not count:
         return replace(state, waiting=waiting)
-    gains = np.cumsum(np.log1p(np.outer(state.stakes, means - state.limit)), axis=1)
+    gains = np.cumsum(np.log1p(np.outer(state.stakes, cut - state.limit)), axis=1)
     before = np.c_[np.asarray(state.evidence), np.zeros(len(gains)), -gains[:, :-1]]
     evidence = gains + np.logaddexp.accumulate(before, axis=1)[:, 1:]
     together = np.logaddexp.reduce(evidence, axis=0) - math.log(len(state.stakes))
@@ -428,7 +429,8 @@ def loss_so_far(state: Watch, *, level: float = LEVEL) -> tuple[float, float, fl
     """Mean loss since the watch began, and limits that hold at every look at once with probability 1 - ``level``.
 
     The asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (Annals of Statistics 2024),
-    tightest at about 50 blocks. None below 10 blocks.
+    tightest at about 50 blocks. Assumed: block means that are independent, of a finite variance. Where rows follow each other
+    with a coefficient of 0.9 the limits are missed at some of 20 looks in 6 % instead of 5. None below 10 blocks.
     """
     if state.blocks < FEWEST_ROWS:
         return None

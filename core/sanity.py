@@ -131,7 +131,8 @@ def by_slice(trial: Trial) -> tuple[SliceGain, ...]:
     """The challenger's gain in each slice that has enough rows, in the order of ``trial.slices``.
 
     The two-sided intervals hold for all slices at once with 95 % (Bonferroni): one looks for the worst of them. Slices
-    of fewer than `FEWEST_BLOCKS` blocks, and those that are all the rows, are left out.
+    of fewer than `FEWEST_BLOCKS` blocks, those that are all the rows, and those in which the losses differ nowhere or by
+    the same everywhere, are left out: the latter do not tell how far their gain may be off.
     """
     if trial.champion is None:
         return ()
@@ -142,6 +143,8 @@ def by_slice(trial: Trial) -> tuple[SliceGain, ...]:
     found = []
     for name, mask in masks.items():
         tally = Tally().plus(blocks(gains[mask]))
+        if tally.variance <= 1e-12 * tally.squares / tally.blocks:
+            continue
         ends = (tally.low(level), tally.mean, -tally.turned().low(level))
         low, gain, high = (round(end, 9) for end in ends)
         found.append(SliceGain(name, int(mask.sum()), gain, low, high))

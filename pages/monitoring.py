@@ -328,7 +328,7 @@ def watch_sentence(project: Project, stamp: tuple[Any, ...]) -> None:
         risen = _("No rise above {limit:.4g} is proven.", **asdict(seen))
     st.caption(
         f"{loss} {risen}",
-        help=_("The limits hold at every look at once with 95 % (a confidence sequence). The rise is looked for row by "
+        help=_("The limits hold at every look at once with 95 % (a confidence sequence), as long as blocks of rows are independent. The rise is looked for row by "
                "row; without one, a false alarm comes at most once in 100,000 rows, however often one looks."),
     )  # fmt: skip
 

@@ -102,6 +102,17 @@ def test_rare_categories_are_one_cell_of_at_least_five_expected_rows() -> None:
     assert [side[0][side[0] > 0].tolist() for side in (cells.reference, cells.current)] == [[60, 36], [28, 18]]
 
 
+@pytest.mark.parametrize(("before", "now"), [(980, 1000), (1000, 985), (500, 600), (20, 0)])
+def test_missing_rate_is_seen_in_full_columns_and_in_empty_ones(before: int, now: int) -> None:
+    present = [np.array([[1000.0 - gaps]]) for gaps in (before, now)]
+    windows = replace(pair(BEFORE, NOW, gaps=(before, now)), reference=present[0], current=present[1])
+    value, chance = found("missing_rate", windows)
+    fisher = stats.fisher_exact([[before, 1000 - before], [now, 1000 - now]]).pvalue
+    assert fisher <= chance < max(20 * fisher, 1e-3)  # most conservative where half of the values are missing
+    limit = METRICS["missing_rate"].limit(np.array([2 * chance]), windows)
+    assert limit[0] <= value + 1e-9
+
+
 def test_missing_rate_is_the_binomial_test() -> None:
     value, chance = found("missing_rate", pair(BEFORE[:690], NOW[:470], gaps=(10, 30)))
     assert value == pytest.approx(30 / 500 - 10 / 700)

@@ -8,7 +8,8 @@ from core.drift_metrics.base import CATEGORIES, Floats, Metric, Pair, squares_li
 def value(pair: Pair) -> Floats:
     """Squared differences of the shares over the pooled shares, 0 or more: chi-square divided by ``n m / (n + m)``.
 
-    Pearson 1900; without the number of rows it is Cohen's w squared (*Statistical power analysis*, 1988, chapter 7).
+    Pearson 1900. Cohen's w squared of the table of both windows (*Statistical power analysis*, 1988, chapter 7) is
+    ``n m / (n + m)^2`` times this: a quarter, where they are equally long.
     Both windows are samples: the one-sample form, which takes the reference for exact, cries wolf.
     """
     p, q = pair.shares
@@ -31,7 +32,7 @@ def limit(level: Floats, pair: Pair) -> Floats:
 
 
 def floor(share: float) -> float:
-    """A share of the rows that moved makes w at least twice that share (Cauchy-Schwarz)."""
+    """A share of the rows that moved makes the root of the value at least twice that share (Cauchy-Schwarz)."""
     return 4.0 * share**2
 
 

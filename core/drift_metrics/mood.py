@@ -40,8 +40,12 @@ def limit(level: Floats, pair: Pair) -> Floats:
 
 
 def floor(share: float) -> float:
-    """The normal change of scale that moves ``share`` of the rows: 1.52 times the share, to first order."""
-    return 1.52 * share
+    """The normal change of scale that moves ``share`` of the rows: 0.76 times the share, to first order.
+
+    Of a scale ``1 + d`` the value is ``4 d`` times the integral of the cubed density, ``0.368 d``; ``2 phi(1) d``, ``0.484 d``,
+    of the rows move.
+    """
+    return 0.76 * share
 
 
 METRIC = Metric("mood", NUMBERS, "shape", value, tail, limit, floor)

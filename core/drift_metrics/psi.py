@@ -8,7 +8,10 @@ GROUPS = 10
 
 
 def grouped(pair: Pair) -> tuple[Floats, Floats, Floats]:
-    """Counts of both windows in tenths of the reference (categories beyond the tenth count as one), and groups used."""
+    """Counts of both windows in tenths of the reference, and groups used.
+
+    Bins whose middles lie in the same tenth of its rows count as one: rare categories that trade places are not seen.
+    """
     p, _ = pair.shares
     middle = np.cumsum(p, axis=1) - p / 2.0
     group = np.minimum((middle * GROUPS).astype(np.int64), GROUPS - 1)

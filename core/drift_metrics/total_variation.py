@@ -22,7 +22,7 @@ def tail(found: Floats, pair: Pair) -> Floats:
 
     In the limit total variation is a convex function of Gaussians whose best linear part, the difference in the share
     of one set of categories, has a variance of at most ``1 / (4 effective)``; its median is below its mean
-    (Kwapien, Proc. AMS 1994).
+    (Kwapien, *Probability in Banach Spaces* 9, 1994).
     """
     beyond = (found - expected(pair)) * 2.0 * np.sqrt(pair.effective)
     return np.asarray(np.where(beyond > 0, normal_tail(beyond, pair), 1.0))
