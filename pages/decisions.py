@@ -44,12 +44,12 @@ def ledger(project: Project) -> None:
         for entry in entries:
             line(entry)
     if pages > 1:
-        st.session_state["page"] = page
-        st.pagination(pages, key="page", on_change=_turn, width="stretch")
+        key = f"page {page}"  # the address says which one is open: no state of the session beside it
+        st.pagination(pages, default=page, key=key, on_change=_turn, args=(key,), width="stretch")
 
 
-def _turn() -> None:
-    st.query_params["page"] = str(st.session_state["page"])
+def _turn(key: str) -> None:
+    st.query_params["page"] = str(st.session_state[key])
 
 
 def filters() -> tuple[tuple[Action, ...], datetime | None, tuple[tuple[str, tuple[str, ...]], ...]]:
