@@ -28,7 +28,7 @@ SENTENCES: dict[str, str] = {
     "drift_lasted": "The inputs have drifted in {checks} checks in a row: {features}.",
     "labels_came": "{labels:,} new labels have come since the champion was trained; {needed:,} were asked for.",
     "stale": "Measured against light models of the newest rows, staleness has cost the champion {seen:.0%} of a window's"
-    " loss; a retrain is due at {needed:.0%}.",
+    " loss; a retrain is due at {needed:.0%}: its price, or what chance could make of it, if that is more.",
     "grown": "{seen} windows have their labels; the champion could learn from {before} (a new one is due at {needed}).",
     "asked_by_hand": "{user} asked for it: {why}",
     "promoted_by_hand": "{user} made version {version} the champion: {why}",
@@ -39,7 +39,7 @@ SENTENCES: dict[str, str] = {
     "healthy": "The {metric} in window {window} is {seen:.4g}, within the {limit:.4g} that chance explains.",
     "measuring": "There is nothing yet to compare the loss in window {window} with.",
     "fresh": "Measured against light models of the newest rows, staleness has cost the champion {seen:.0%} of a window's"
-    " loss; a retrain is due at {needed:.0%}.",
+    " loss; a retrain is due at {needed:.0%}: its price, or what chance could make of it, if that is more.",
     "not_grown": "{seen} windows have their labels; a model that learns from more of them is due at {needed}.",
     "age_fine": "The champion is {age} windows old; a new one is due after {period}.",
     "no_new_labels": "No labelled window has come since the champion was trained.",

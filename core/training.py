@@ -26,6 +26,7 @@ from core.store.codec import dump
 
 ROOT = Path(__file__).parent.parent
 BACKTEST_SECONDS = 3600.0
+FEWER_ROWS = "Raise CONTINUAL_FIT_SECONDS, or train on fewer rows"
 MOST_MEMORY = 8 << 30
 
 
@@ -53,7 +54,7 @@ def fit(
     with _scratch(ctx, f"{project.id}-v{version}") as scratch:
         _numbered(features).assign(label=labels.to_numpy()).to_parquet(scratch / worker.ROWS, index=False)
         task = _task("fit", scratch, project, estimator, seed)
-        told = hand.ask(task, seconds=ctx.settings.fit_seconds, progress=progress)
+        told = hand.ask(task, seconds=ctx.settings.fit_seconds, progress=progress, when_late=FEWER_ROWS)
         reference = (scratch / "reference.bin").read_bytes()
         target = ctx.settings.data_dir / home
         shutil.rmtree(target, ignore_errors=True)  # an orphan of a fit that was never registered
@@ -83,7 +84,7 @@ def yardstick(
         _numbered(features).assign(label=labels.to_numpy()).to_parquet(scratch / worker.ROWS, index=False)
         _numbered(asked).to_parquet(scratch / worker.ASKED, index=False)
         task = _task("yardstick", scratch, project, estimator, seed)
-        hand.ask(task, seconds=ctx.settings.fit_seconds, progress=progress)
+        hand.ask(task, seconds=ctx.settings.fit_seconds, progress=progress, when_late=FEWER_ROWS)
         said = pd.read_parquet(scratch / worker.SAID)["said"]
     return said.to_numpy(dtype=object if project.schema.task.is_classification else float)
 
@@ -107,7 +108,7 @@ def backtest(
             "policy": policy.to_json(), "label_delay": label_delay, "in_bulk": history.in_bulk,
             "first_window": history.first_window,
         }  # fmt: skip
-        hand.ask(task, seconds=BACKTEST_SECONDS, progress=progress)
+        hand.ask(task, seconds=BACKTEST_SECONDS, progress=progress, when_late="Try fewer policies, or longer windows")
         return (scratch / worker.RESULT_FILE).read_text(encoding="utf-8")
 
 
@@ -161,9 +162,14 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
 
     def ask(
-        self, task: dict[str, Any], *, seconds: float, progress: Callable[[str], None] = lambda text: None
+        self,
+        task: dict[str, Any],
+        *,
+        seconds: float,
+        progress: Callable[[str], None] = lambda text: None,
+        when_late: str = "It is tried again",
     ) -> dict[str, Any]:
-        """What the worker answers to the task. Raises TrainingFailed with why it did not."""
+        """What the worker answers to the task. Raises TrainingFailed with why it did not, and ``when_late`` as the way out."""
         if self._process and self._process.poll() is not None:  # it was idle for long
             self.close()
         process = self._process = self._process or _started()
@@ -186,9 +192,7 @@ class Worker:
             return answer
         code = self.close()
         if late.is_set():
-            raise TrainingFailed(
-                f"The worker took longer than {seconds:g} s and was ended. Raise CONTINUAL_FIT_SECONDS, or train on fewer rows"
-            )
+            raise TrainingFailed(f"The worker took longer than {seconds:g} s and was ended. {when_late}")
         if error is not None:
             raise TrainingFailed(f"The worker failed: {error}")
         how = (

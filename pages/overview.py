@@ -228,7 +228,10 @@ def live(project_id: str) -> None:
         if not drift.empty:
             st.caption(_("Features past their drift limit"))
             ui.chart(
-                drift_figure((*ui.drawn_for(project), int(drift["decision"].max())), drift),
+                drift_figure(
+                    (*ui.drawn_for(project), int(drift["decision"].max())),
+                    drift[drift["feature"].isin(project.schema.names)],
+                ),
                 key="drift_count",
                 alt=_("Number of drifting features by window"),
             )

@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core import charts, ledger, limits, performance, words
+from core import charts, drift, ledger, limits, performance, words
 from core.errors import ContinualError
 from core.estimators import ESTIMATORS
 from core.evidence import Evidence, Memory
@@ -69,7 +69,7 @@ def show(user: User, decision: int) -> None:
     cards = [
         judged and partial(_against_limits, judged),
         compared and compared.comparison and partial(_comparison, compared, compared.comparison),
-        compared and compared.comparison and partial(_models, project, compared.comparison),
+        compared and compared.comparison and partial(_models, project, compared, compared.comparison),
         next((partial(_timeline, step.run, story) for step in story if step.run), None),
         judged and partial(_drift, judged),
         replayable and partial(_replay, replayable),
@@ -158,6 +158,7 @@ def _policy(entry: Entry) -> Policy | None:
 def _drift(entry: Entry, parent) -> None:  # type: ignore[no-untyped-def]
     with ui.ctx().database.read() as con:
         scores = decisions.scores_of(con, entry.id or 0)
+    scores = scores[~scores["feature"].isin([drift.JOINT, *drift.ANSWERS])]
     if scores.empty:
         return
     worst = scores.drop_duplicates("feature").head(MOST_FEATURES)
@@ -203,7 +204,7 @@ def _comparison(entry: Entry, compared: Comparison, parent) -> None:  # type: ig
             st.caption(ui._("The intervals of the segments hold for all of them at once (95 %)."))
 
 
-def _models(project: Project, compared: Comparison, parent) -> None:  # type: ignore[no-untyped-def]
+def _models(project: Project, entry: Entry, compared: Comparison, parent) -> None:  # type: ignore[no-untyped-def]
     with ui.ctx().database.read() as con:
         pair = [models.get(con, project.id, version) for version in compared.versions or ()]
     champion, challenger, measure = ui._("Champion"), ui._("Challenger"), ui._("Measure")
@@ -220,6 +221,9 @@ def _models(project: Project, compared: Comparison, parent) -> None:  # type: ig
     with ui.card(parent, ui._("Champion against challenger"),
                  ui._("The loss was measured on the same rows; the other scores each on rows of its own time")):  # fmt: skip
         st.table(pd.DataFrame(lines), hide_index=True, border="horizontal")
+        if entry.version and compared.versions and entry.version > max(compared.versions):
+            st.caption(ui._("v{chosen} is v{tried} fitted once more, on the rows that were compared too.",
+                            chosen=entry.version, tried=compared.versions[1]))  # fmt: skip
 
 
 def _facts(project: Project, model: ModelVersion | None) -> list[str]:
