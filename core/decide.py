@@ -29,7 +29,7 @@ from core.gate import GATES, Tally, proven
 from core.policy import Approval, Policy
 from core.records import Action, Reason, Verdict
 
-LOGIC = 5  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
+LOGIC = 6  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
 STALE_ERRORS = 1.5  # standard errors that the sum must be above 0, whatever the price
 URGENT_CREDIT = -0.3  # an emergency may run ahead of the budget, down to here
 CREDIT_PER_PRICE = 0.1  # and staleness by so much for each time that its price has been paid in vain

@@ -98,7 +98,8 @@ class Memory(Stored):
     ``labelled`` are the windows to train on, ``pending`` those whose labels are not mature, ``quarantined`` those set
     aside; ``faulty`` are the features that block now, and since which window, ``accepted`` those whose values a person
     has said are right, and from which window on. ``baseline`` are the champion's losses on its first windows (the one
-    it was compared on, and those without a breach), ``limit`` what its newest window was held to; ``ahead`` what its predecessor was better by,
+    it was compared on, and those without a breach), ``limit`` what its newest window was held to; ``resting`` is the predecessor's
+    baseline, should it come back; ``ahead`` what it was better by,
     ``trial`` what the challenger is, on windows that neither was trained on; ``spread`` what earlier reigns have shown of
     how much such windows differ. ``learned`` are the windows that the newest
     challenger could learn from. ``stale`` is what the champion's staleness
@@ -129,6 +130,7 @@ class Memory(Stored):
     labels_then: int = 0
     learned: int = 0
     baseline: Tally = field(default_factory=Tally)
+    resting: Tally = field(default_factory=Tally)
     limit: float | None = None
     ahead: Tally = field(default_factory=Tally)
     spread: Spread = field(default_factory=Spread)
@@ -172,7 +174,8 @@ def _joined(windows: tuple[int, ...], window: int) -> tuple[int, ...]:
 def _note_window(policy: Policy, judged: Judged, memory: Memory) -> Memory:
     if judged.window in memory.quarantined:
         return replace(memory, labels=memory.labels + judged.rows)
-    if _is_suspect(judged, memory):
+    new = _is_new_to_champion(policy, judged, memory)
+    if not new and _is_suspect(judged, memory):
         if memory.suspect is None:
             return replace(
                 memory,
@@ -181,11 +184,21 @@ def _note_window(policy: Policy, judged: Judged, memory: Memory) -> Memory:
                 labels=memory.labels + judged.rows,
             )
         memory = _rehabilitated(memory)  # two in a row: it is the world that changed
-    elif judged.skill is not None:
+    elif judged.skill is not None and not new:
         usual = judged.skill if memory.skill is None else memory.skill
         memory = replace(memory, suspect=None, skill=SKILL_MEMORY * usual + (1 - SKILL_MEMORY) * judged.skill)
     noted = replace(memory, labelled=_joined(memory.labelled, judged.window), labels=memory.labels + judged.rows)
     return _note_losses(policy, judged, noted)
+
+
+def _is_new_to_champion(policy: Policy, judged: Judged, memory: Memory) -> bool:
+    """Does the window hold values that a person has said are right, and the champion was trained on none of them? Then
+    answers that do not go with the labels speak of the champion: the labels are no fault, and no measure of its skill.
+    """
+    champion = memory.champion
+    return champion is not None and any(
+        judged.window >= since and champion.trained_to <= since * policy.window_rows for _, since in memory.accepted
+    )
 
 
 def _is_suspect(judged: Judged, memory: Memory) -> bool:
@@ -308,9 +321,11 @@ def took_over(
     """The memory after ``contender`` became champion at ``turn``: its predecessor goes into the shadow.
 
     Also for what a person does: promote a version by hand, or go back to an older one. ``forget``: whoever goes has
-    been found worse and is not watched any longer. ``baseline`` is what its loss was where it was compared.
+    been found worse and is not watched any longer. ``baseline`` is what its loss was where it was compared; of a predecessor
+    that comes back, what it was in its first reign.
     """
     going = None if forget or memory.champion == contender else memory.champion
+    returns = memory.previous is not None and memory.previous.version == contender.version
     return replace(
         memory,
         champion=contender,
@@ -320,7 +335,8 @@ def took_over(
         trial=Tally(),
         trial_rows=0,
         crowned=turn,
-        baseline=baseline or Tally(),
+        baseline=baseline or (memory.resting if returns else Tally()),
+        resting=memory.baseline if going else Tally(),
         ahead=Tally(),
         spread=memory.spread.plus(memory.ahead.spread).faded,
         stale=0.0,

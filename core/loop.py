@@ -349,7 +349,7 @@ def _change(
             reign = models.reign(con, project.id)
         if reign and reign.version == version:
             raise Conflict(f"Version {version} is the champion already")
-        after = took_over(replace(bench.memory, previous=None), _contender(bench, model), bench.memory.next_window)
+        after = took_over(bench.memory, _contender(bench, model), bench.memory.next_window)
         params = {"user": user.display or user.name, "why": why.strip(), "version": version}
         entry = Entry(
             project.id, now, action, user.name, (Reason(code, params),), bench.policy_version,

@@ -6,7 +6,7 @@ import pytest
 
 from core import feed, ingest, loop, projects, replay
 from core.errors import Conflict, Forbidden, InvalidInput
-from core.evidence import Memory
+from core.evidence import Contender, Evidence, Judged, Memory, note
 from core.policy import Policy
 from core.records import Action, Column, Kind, Role, Schema, Task
 from core.sources import SOURCES
@@ -200,6 +200,19 @@ def test_an_accepted_feed_blocks_no_longer_and_its_windows_are_learned_from(ctx,
     with ctx.database.read() as con:
         told = decisions.latest(con, project.id, actions=(Action.ACCEPT,))
     assert told[0].reasons[0].params == {"user": operator.display, "why": "new sensor", "features": "x0"}
+
+
+@pytest.mark.parametrize(("accepted", "set_aside"), [((), True), ((("x0", 9),), False), ((("x0", 3),), True)])
+def test_labels_are_no_fault_where_a_person_has_said_that_the_world_changed_and_the_champion_has_not_seen_it(
+    accepted, set_aside
+):
+    """A champion trained on windows 0 to 7 knows nothing of values that are new since window 9."""
+    policy = Policy(window_rows=100)
+    before = Memory(champion=Contender(1, "all", 800, 8), next_window=9, skill=11.0, accepted=accepted)
+    after = note(policy, Evidence(9, 1000, (Judged(9, 100, (), (), 1.3),)), before)
+    assert after.quarantined == ((9,) if set_aside else ())
+    assert after.labelled == (() if set_aside else (9,))
+    assert after.skill == 11.0
 
 
 def memory(ctx, project) -> Memory:

@@ -117,6 +117,18 @@ def test_a_reign_leaves_to_the_next_what_its_windows_differed_by():
     assert took_over(replace(memory, spread=Spread(300.0, 600.0)), first, 5).spread.freedom == gate.MOST_FREEDOM
 
 
+@pytest.mark.parametrize("forget", [False, True])
+def test_who_comes_back_is_held_to_what_was_normal_in_its_first_reign(forget):
+    old, new = Contender(1, "all", 0, 0), Contender(2, "all", 0, 5)
+    normal, compared = Tally().plus([0.1, 0.2]), Tally().plus([0.3])
+    reigns = took_over(Memory(champion=old, baseline=normal), new, 5, baseline=compared)
+    assert (reigns.baseline, reigns.resting) == (compared, normal)
+    back = took_over(reigns, old, 6, forget=forget)
+    assert (back.champion, back.baseline) == (old, normal)
+    assert back.resting == (Tally() if forget else compared)
+    assert took_over(reigns, Contender(3, "all", 0, 7), 7).baseline == Tally()
+
+
 def test_a_tally_of_an_older_release_is_read():
     stored = json.loads(Memory(ahead=Tally().plus([0.1, 0.2, 0.4, 0.3])).to_json())
     del stored["spread"], stored["ahead"]["lagged"]

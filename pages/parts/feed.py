@@ -25,8 +25,8 @@ def blocked(user: User, project: Project) -> None:
         width="stretch",
     )  # fmt: skip
     with row.popover(ui._("The feed is right"), icon=":material/check:"):
-        st.markdown(ui._("If the world has changed and these values are real, the windows set aside are judged anew, and"
-                         " such values count as usual from then on."))  # fmt: skip
+        st.markdown(ui._("If the world has changed and these values are real, the windows set aside are judged anew together"
+                         " with the next full window, and such values count as usual from then on."))  # fmt: skip
         st.text_input(ui._("Why (kept in the ledger)"), max_chars=200, key="feed_why")
         st.button(ui._("Accept the feed"), type="primary", key="feed_accept", on_click=_accept, args=(user, project))
 
