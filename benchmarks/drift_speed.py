@@ -8,6 +8,7 @@ Frames in, result out; imports and making the frames do not count. One thread ea
 import argparse
 import logging
 import os
+import tempfile
 import time
 import tracemalloc
 import warnings
@@ -16,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from core import drift
 from core.records import Column, Kind, Schema, Task
@@ -107,12 +109,28 @@ def main() -> None:
         late = drift.merge(*map(drift.Profile.from_bytes, days[first:last]))
         return drift.check(drift.against(known, past), late)
 
+    folder = tempfile.TemporaryDirectory()
+    files = [f"{folder.name}/{name}.parquet" for name in ("before", "now")]
+    for one, path in zip((before, now), files, strict=True):
+        one.to_parquet(path)
+
+    def of_two_threads() -> object:
+        with threadpool_limits(limits=2, user_api="blas"):
+            fresh = drift.reference.__wrapped__(before, schema)  # type: ignore[attr-defined]
+            return drift.check.__wrapped__(fresh, drift.profile.__wrapped__(fresh, now))  # type: ignore[attr-defined]
+
+    def of_files(read: Callable[[str], pd.DataFrame]) -> object:
+        return drift.report(*map(read, files), [], 0.01, drift.SMALLEST_SHIFT)
+
     jobs: dict[str, tuple[Callable[[], object], int]] = {
         "this check, from two frames": (of_frames, 10),
         "this check, reference kept": (lambda: drift.check(known, drift.profile(known, now)), 10),
         "verdict from two profiles": (lambda: drift.check(known, window), 20),
         "30 stored days against 30": (lambda: of_stored(30, 60), 10),
         f"half of {given.days} stored days against the rest": (lambda: of_stored(given.days // 2, given.days), 10),
+        "from two frames, given two threads": (of_two_threads, 10),
+        "from two Parquet files, as the command reads them": (lambda: of_files(drift.read), 10),
+        "from two Parquet files, as pandas reads them": (lambda: of_files(pd.read_parquet), 10),
         "scipy KS + chi2 loop": (lambda: scipy_loop(before, now), 3),
         "NannyML default": (lambda: nannyml(before, now), 1),
         "Evidently default": (lambda: evidently(before, now), 1),

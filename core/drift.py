@@ -11,7 +11,8 @@ neighbouring rows depend on each other:
 * a weighted Benjamini-Hochberg step over all tests (Benjamini & Hochberg, JRSS B 1995; weights: Genovese, Roeder &
   Wasserman, Biometrika 2006) makes the level of each: without drift *some* alarm then comes with at most the budget's
   probability (Simes, Biometrika 1986), and with drift at most that share of the tests that reject is expected to be
-  wrong. Of the features named it can be half as much again: one that drifts is rejected by several tests at once;
+  wrong. Of the features named it can be nearly twice that: one that drifts is rejected by several tests at once
+  (`benchmarks.drift_named`);
 * tests that cannot reject, given what both windows hold together, take no share of the budget (Tarone, Biometrics 1990),
   nor do the features together take more than the smallest shift lets them use;
 * whatever is below the smallest shift is no drift, however many rows make it certain.
@@ -603,7 +604,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
 
     def work() -> tuple[str, int]:
-        before, now = _read(given.reference), _read(given.current)
+        before, now = read(given.reference), read(given.current)
         ignore = [name.strip() for name in given.ignore.split(",") if name.strip()]
         found = report(before, now, ignore, given.budget, given.smallest_shift)
         printed = as_json(found, time.perf_counter() - started)
@@ -624,7 +625,7 @@ def in_words(printed: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _read(path: str) -> pd.DataFrame:
+def read(path: str) -> pd.DataFrame:
     """The file, its texts as categories: Parquet holds them as such, and writing each row's out and counting them again
     would take longer than the check."""
     try:

@@ -1,4 +1,4 @@
-"""One thread for matrices too small for more: threads that wait for each other took half of a drift report's CPU."""
+"""One thread for matrices too small for more: threads that wait for each other took a third of a drift report's CPU."""
 
 from collections.abc import Callable
 from functools import cache, wraps

@@ -10,9 +10,9 @@ time of the influences (`core.dependence`), and Student's t replaces the normal 
 * ROC AUC has the variance of DeLong, DeLong & Clarke-Pearson (Biometrics 1988) on the logit scale
 * log loss, Brier, MAE and RMSE are taken on the log scale; R2 on the log scale of ``1 - R2``
 
-Assumed: the rows of one window are a stationary stretch. A window of 500 rows that follow each other with a coefficient
-of 0.9 is worth 50 and does not know its own autocorrelation time well: intervals of 95 % miss in 10 % there. What cannot be computed (one class only, a constant label,
-too few rows) is left out of the result, and so is a mean of losses that are all equal (of perfect answers, say): they
+Assumed: the rows of one window are a stationary stretch. Where they follow each other closely, 500 rows do not know their
+own autocorrelation time well: accuracy's interval of 95 % misses in 8 % at a coefficient of 0.9, in 13 % at 0.95
+(`benchmarks.performance`). What cannot be computed (one class only, a constant label, too few rows) is left out of the result, and so is a mean of losses that are all equal (of perfect answers, say): they
 do not tell how far the mean may be off, and an interval of no width would say that it cannot be.
 """
 
@@ -430,7 +430,8 @@ def loss_so_far(state: Watch, *, level: float = LEVEL) -> tuple[float, float, fl
 
     The asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (Annals of Statistics 2024),
     tightest at about 50 blocks. Assumed: block means that are independent, of a finite variance. Where rows follow each other
-    with a coefficient of 0.9 the limits are missed at some of 20 looks in 6 % instead of 5. None below 10 blocks.
+    with a coefficient of 0.9 the limits are missed at some of 20 looks in 6 %, of 0.95 in 8 % (`benchmarks.performance`). None
+    below 10 blocks.
     """
     if state.blocks < FEWEST_ROWS:
         return None

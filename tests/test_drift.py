@@ -626,7 +626,7 @@ def test_a_file_of_texts_is_judged_as_the_texts_in_memory(tmp_path: Any) -> None
     before.loc[::7, "city"] = None
     for name, frame in (("before", before), ("now", now)):
         frame.to_parquet(tmp_path / f"{name}.parquet")
-    read = [drift._read(str(tmp_path / f"{name}.parquet")) for name in ("before", "now")]
+    read = [drift.read(str(tmp_path / f"{name}.parquet")) for name in ("before", "now")]
     assert isinstance(read[0]["city"].dtype, pd.CategoricalDtype)
     assert drift.report(*read, [], 0.01, 0.04) == drift.report(before, now, [], 0.01, 0.04)
 
