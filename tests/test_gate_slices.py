@@ -29,6 +29,13 @@ def test_too_few_rows_and_all_rows_are_no_slice():
     assert by_slice(Trial(np.zeros(1000), slices={"few": few})) == ()
 
 
+def test_a_slice_in_which_both_lose_alike_has_no_interval_of_no_width():
+    alike = np.arange(1000) < 500
+    whole = trial(1000, {"alike": alike, "other": ~alike})
+    same = Trial(np.where(alike, whole.champion, whole.challenger), champion=whole.champion, slices=whole.slices)
+    assert [part.name for part in by_slice(same)] == ["other"]
+
+
 def test_over_many_slices_of_an_equal_model_some_interval_misses_zero_in_few_trials():
     """At 5 % in all: 200 trials of 20 slices each, with 3 standard errors of room."""
     missed = 0
