@@ -52,8 +52,8 @@ def changed(
     turn = evidence.turn
     if code == "flip_stale":
         return evidence, replace(noted, stale=params["needed"])
-    if code == "flip_fresh":
-        return evidence, replace(noted, stale=params["needed"] - 1e-9)
+    if code == "flip_fresh":  # "less than": a loss that the same flip moved may have taken it there already
+        return evidence, replace(noted, stale=min(noted.stale, params["needed"] - 1e-9))
     if code == "flip_labels":
         newest = noted.labelled[-params["needed"] :] if params["needed"] else ()
         more = range(-(params["needed"] - len(newest)), 0)  # older ones
