@@ -24,9 +24,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from core import commands, reasons, replay, turn
-from core.errors import NotEnoughRows
+from core.errors import InvalidInput, NotEnoughRows
 from core.policy import PRESETS, Approval, Policy
-from core.policy_words import NAMES
+from core.policy_words import NAMES, SETTINGS
 from core.records import Action, Reason, Schema, Task
 from core.words import say
 
@@ -44,6 +44,7 @@ WAVES = 5
 NEVER_USABLE = np.iinfo(np.int64).max
 
 SCHEDULED = "every_8"
+WINDOWS = ("window_rows", "warm_up_windows", "mature_share")
 
 
 @dataclass(frozen=True)
@@ -143,12 +144,21 @@ class Advice:
 
 
 # ---- playing -------------------------------------------------------------------------------------
-def contestants(current: Policy) -> dict[str, Policy]:
-    """The policies to compare, in the project's own windows and with its estimator.
+def contestants(current: Policy, draft: Policy | None = None) -> dict[str, Policy]:
+    """The policies to compare, in the project's own windows and with its estimator, and a draft of another.
 
-    The current one goes by its preset's name if it is one in all but its name. A person's approval is taken to be
-    given at once: what a policy is worth is asked, not how quick somebody clicks.
+    One that is a preset in all but its name goes by the preset's. A person's approval is taken to be
+    given at once: what a policy is worth is asked, not how quick somebody clicks. Raises InvalidInput for a draft that
+    judges other windows than the current policy: the two are compared window by window.
     """
+    if draft is not None and (other := [name for name in WINDOWS if getattr(draft, name) != getattr(current, name)]):
+        said = "; ".join(
+            f"{SETTINGS[name].label}: {getattr(draft, name):g}, not {getattr(current, name):g}" for name in other
+        )
+        raise InvalidInput(
+            f"The draft judges other windows than the policy in force ({said}), and policies are compared window by window. "
+            "Leave these settings as they are"
+        )
     here = {
         name: getattr(current, name)
         for name in ("estimator", "window_rows", "warm_up_windows", "mature_share", "most_rows", "sliding_windows")
@@ -159,6 +169,8 @@ def contestants(current: Policy) -> dict[str, Policy]:
     mine = replace(current, approval=Approval.AUTOMATIC)
     if same_as(mine, played) is None:
         played["current"] = mine
+    if draft is not None and same_as(drafted := replace(draft, approval=Approval.AUTOMATIC), played) is None:
+        played["draft"] = drafted
     return {name: played[name] for name in NAMES if name in played}
 
 
@@ -205,12 +217,13 @@ def compare(
     in_bulk: bool = False,
     first_window: int = 0,
     seed: int = 0,
+    draft: Policy | None = None,
     policies: Mapping[str, Policy] | None = None,
     progress: Progress = lambda name, done, all_of: None,
 ) -> Backtest:
     """Replay every policy over this history (see `replay.replay` for its arguments).
 
-    ``policies`` are the `contestants` unless others are given; the current one must be among them. ``first_window`` is the project's number of the history's first window. ``progress`` is told which policy is being
+    ``policies`` are the `contestants`, ``draft`` among them, unless others are given; the current one must be one of them. ``first_window`` is the project's number of the history's first window. ``progress`` is told which policy is being
     played, how many windows have been and how many there are, over all policies; what it raises ends the backtest.
     Raises NotEnoughRows, InvalidInput.
     """
@@ -219,7 +232,7 @@ def compare(
     rows = windows * current.window_rows
     features, labels = features.iloc[:rows], labels.iloc[:rows]
     usable = None if usable is None else usable[:rows]
-    policies = contestants(current) if policies is None else policies
+    policies = contestants(current, draft) if policies is None else policies
     shared: replay.Shared = {}
     trials: list[Trial] = []
     for number, (name, policy) in enumerate(policies.items()):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core import auth, backtest, policy_words, projects, reasons, replay, runs, training, turn
 from core.backtest import Advice, Backtest, Recorded, Standing
 from core.context import Context
-from core.errors import InvalidInput, NotEnoughRows, NotFound
+from core.errors import Conflict, InvalidInput, NotEnoughRows, NotFound
 from core.policy import Policy
 from core.records import Project, Reason, Role, User
 from core.store import backtests, labels, rows
@@ -46,23 +46,39 @@ class Position:
 
 
 # ---- asking --------------------------------------------------------------------------------------
-def request(ctx: Context, user: User, project: Project, *, label_delay: int | None = None, now: datetime) -> int:
+def request(
+    ctx: Context, user: User, project: Project, *, label_delay: int | None = None, draft: Policy | None = None,
+    now: datetime,
+) -> int:  # fmt: skip
     """Ask for a backtest; returns the id of its run, or of the one that is under way.
 
-    ``label_delay`` in windows; None takes the labels as late as they really came. Raises NotEnoughRows, InvalidInput.
+    ``label_delay`` in windows; None takes the labels as late as they really came. ``draft`` is a policy that is not in
+    force, to be played beside the others. Raises NotEnoughRows, InvalidInput, Conflict (another backtest is under way,
+    which does not play the draft).
     """
     auth.require(ctx, user, Role.OPERATOR)
     if label_delay is not None and not 0 <= label_delay <= LONGEST_DELAY:
         raise InvalidInput(f"The label delay is {label_delay} windows; it must be 0 to {LONGEST_DELAY}")
     _, policy = projects.policy(ctx, project.id)
+    backtest.contestants(policy, draft)
     first, last = span(ctx, project, policy)
     with ctx.database.read() as con:
         known = labels.span(con, project.id, first * policy.window_rows, last * policy.window_rows)
     if lacking := turn.lacking(known, project.schema):
         raise NotEnoughRows(f"{reasons.sentence(lacking)} Record labels on Data")
     if (waiting := under_way(ctx, project)) is not None:
+        if draft is not None:
+            raise Conflict("Another backtest of this project is under way. Let it end, or cancel it on Try policies")
         return waiting.id
-    return runs.request(ctx, user, JOB, project.id, {"label_delay": label_delay}, now=now)
+    asked_for = {"label_delay": label_delay} | ({"draft": draft.to_json()} if draft else {})
+    return runs.request(ctx, user, JOB, project.id, asked_for, now=now)
+
+
+def scored_windows(ctx: Context, project: Project) -> int:
+    """How many windows a backtest would score now. Raises NotEnoughRows when that is none."""
+    _, policy = projects.policy(ctx, project.id)
+    first, last = span(ctx, project, policy)
+    return last - first - policy.warm_up_windows
 
 
 def under_way(ctx: Context, project: Project) -> RunRow | None:
@@ -110,6 +126,7 @@ def run(
     *,
     run: int,
     label_delay: int | None,
+    draft: Policy | None = None,
     now: datetime,
     progress: Callable[[str], None],
 ) -> str:
@@ -120,8 +137,9 @@ def run(
     with training.worker_process() as hand:
         progress("reading the history")
         text = training.backtest(
-            ctx, hand, project, history(ctx, project, policy), policy, label_delay=label_delay, progress=progress
-        )
+            ctx, hand, project, history(ctx, project, policy), policy, label_delay=label_delay, draft=draft,
+            progress=progress,
+        )  # fmt: skip
     test: Backtest = load(Backtest, text)
     with ctx.database.write() as con:
         backtests.insert(con, run, project.id, text, user.name, now)

@@ -147,6 +147,7 @@ class Policy(Stored):
 
 
 TRIGGER_SETTINGS = ("on_performance", "on_staleness", "growth", "period", "on_drift", "after_labels")
+OPTIONAL = ("sliding_windows", "growth", "period", "after_labels")  # None turns them off
 RETIRED = {
     "on_age",
     "longest_period",
@@ -170,7 +171,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "cool_down": (0, 10_000),
     "most_retrains": (0.001, 1.0),
     "gate_level": (1e-9, 0.5),
-    "minimum_gain": (0.0, 1e300),
+    "minimum_gain": (0.0, 1e9),
     "rollback_level": (0.0, 0.5),
 }
 PRESETS: dict[str, Policy] = {

@@ -1,12 +1,15 @@
 """A policy in plain words: its sentences, what each preset means, what each setting is called."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from core.policy import Approval, Policy, Scope
+from core.policy import OPTIONAL, RANGES, TRIGGER_SETTINGS, Approval, Policy, Scope
 from core.words import mark, say
 
 NAMES = {
     "current": mark("Your policy"),
+    "draft": mark("Your draft"),
     "never": mark("Never"),
     "always": mark("Every window"),
     "every_8": mark("Every 8 windows"),
@@ -148,6 +151,30 @@ SETTINGS: dict[str, Setting] = {
         mark("How often a good champion may be undone. 0: never undone by itself."), percent=True,
     ),
 }  # fmt: skip
+
+
+def objections(given: Mapping[str, Any], language: str = "en") -> list[str]:
+    """What is wrong with these settings, in the names and units they are asked for by; nothing where they make a policy.
+
+    >>> objections({"mature_share": 0.02, "window_rows": None})
+    ['Rows a window: a number from 20 to 1,000,000 is missing.', 'Labels needed, %: 2 is not within 5 to 100.']
+    """
+    wrong = []
+    for name in (name for name in RANGES if name in given):
+        (low, high), value, setting = RANGES[name], given[name], SETTINGS[name]
+        if name in OPTIONAL if value is None else low <= value <= high:
+            continue
+        text = mark("{setting}: a number from {low:,.10g} to {high:,.10g} is missing.")
+        if value is not None:
+            text = mark("{setting}: {value:,.10g} is not within {low:,.10g} to {high:,.10g}.")
+        scale = 100 if setting.percent else 1
+        params = {"low": low * scale, "high": high * scale, "value": (value or 0) * scale}
+        wrong.append(say(text, language, setting=say(setting.label, language), **params))
+    on = [f"“{say(SETTINGS[name].label, language)}”" for name in TRIGGER_SETTINGS if given.get(name)]
+    if not wrong and given.get("retrains") and len(on) < given["quorum"]:
+        text = mark("{quorum} triggers must agree, but {count} are on ({names}): nothing would ever be retrained.")
+        wrong.append(say(text, language, quorum=given["quorum"], count=len(on), names=", ".join(on) or "-"))
+    return wrong
 
 
 def sentences(policy: Policy, language: str = "en") -> list[str]:

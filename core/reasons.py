@@ -191,7 +191,7 @@ SENTENCES: dict[str, str] = {
     "flip_gain": "The champion would have stayed, had the challenger's gain in window {window} been {needed:+.4g} or"
     " less (it was {seen:+.4g}).",
     "flip_measured": "It is told when the champion's first windows are judged.",
-    "flip_several": "It would have been otherwise only if {count} things had changed together.",
+    "flip_several": "It would have been otherwise only if {count} things had changed together. {each}",
 }
 
 
@@ -200,7 +200,13 @@ def sentence(reason: Reason, language: str = "en") -> str:
 
     >>> sentence(Reason("age_fine", {"age": 3, "period": 8}))
     'The champion is 3 windows old; a new one is due after 8.'
+    >>> flips = [{"code": "flip_age_reached", "params": {"windows": 3}}, {"code": "flip_drift_ends", "params": {}}]
+    >>> sentence(Reason("flip_several", {"count": 2, "flips": flips})).split(". ")[1:]
+    ['It could have been retrained 3 windows later', 'It would have been left alone, had this check seen no drift.']
     """
+    if flips := reason.params.get("flips"):  # each in its own words
+        each = " ".join(sentence(Reason(flip["code"], flip["params"]), language) for flip in flips)
+        reason = Reason(reason.code, {"count": len(flips), "each": each})
     try:
         return say(SENTENCES[reason.code], language, **_spoken(reason.params, language))
     except (KeyError, ValueError, TypeError):

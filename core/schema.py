@@ -31,6 +31,8 @@ from core.records import Column, Kind, Schema, Task
 MOST_COLUMNS = 500
 MOST_CLASSES = 50
 MOST_CATEGORIES = 1_000  # different texts in a column; beyond that it is an id, not a category
+# what the id of a row is called; not customer_id: it may come again
+_ROW_ID = re.compile(r"(row[\W_]?)?(id|uuid|guid|key|nr|number|index)", re.IGNORECASE)
 LONGEST = 1_000  # characters of a category, label or id
 LARGEST = 1e15  # a number beyond that is a fault of the feed, and no float tells its neighbours apart
 FEW_NUMBERS = 20  # whole numbers with at most so many values, in a target, are classes
@@ -120,6 +122,17 @@ def infer(
         raise InvalidInput(f"Besides {target!r} no column can be a feature ({why}). Upload rows with features")
     schema = Schema(tuple(features), target, task, classes, row_id, event_time, tuple(ignored))
     return Inference(schema, tuple(notes))
+
+
+def likely_row_id(frame: pd.DataFrame, schema: Schema) -> str | None:
+    """The column that is left out, is named as the id of a row is, and holds another value in every row; None without.
+
+    >>> rows = pd.DataFrame({"row_id": ["a", "b"], "x": [1, 2], "y": [0, 1]})
+    >>> likely_row_id(rows, Schema((), "y", Task.BINARY, ignored=("row_id",)))
+    'row_id'
+    """
+    named = (name for name in schema.ignored if _ROW_ID.fullmatch(name))
+    return next((name for name in named if frame[name].notna().all() and frame[name].is_unique), None)
 
 
 def check_names(names: Iterable[Any]) -> None:

@@ -97,6 +97,7 @@ def backtest(
     policy: Policy,
     *,
     label_delay: int | None,
+    draft: Policy | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> str:
@@ -106,7 +107,7 @@ def backtest(
         frame.to_parquet(scratch / worker.ROWS, index=False)
         task = _task("backtest", scratch, project, policy.estimator, seed) | {
             "policy": policy.to_json(), "label_delay": label_delay, "in_bulk": history.in_bulk,
-            "first_window": history.first_window,
+            "first_window": history.first_window, "draft": draft.to_json() if draft else None,
         }  # fmt: skip
         hand.ask(task, seconds=BACKTEST_SECONDS, progress=progress, when_late="Try fewer policies, or longer windows")
         return (scratch / worker.RESULT_FILE).read_text(encoding="utf-8")

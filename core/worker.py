@@ -101,6 +101,7 @@ def backtest(task: dict[str, Any]) -> dict[str, Any]:
         usable=frame["usable"].to_numpy(dtype=np.int64) if task["label_delay"] is None else None,
         in_bulk=task["in_bulk"],
         first_window=task["first_window"],
+        draft=Policy.from_json(task["draft"]) if task["draft"] else None,
         seed=task["seed"],
         progress=lambda name, done, windows: say(f"{name} {done}/{windows}"),
     )

@@ -10,7 +10,7 @@ from core import ingest, projects, reading, uploads
 from core import schema as schemas
 from core.records import Column, Kind, Project, Role, Schema, Task, User
 from core.sources import SOURCES
-from core.store import labels, rows
+from core.store import labels, models, rows
 from core.words import mark, number
 from pages import ui
 
@@ -121,9 +121,12 @@ def upload(user: User, project: Project | None) -> None:
         confirm(user, project, file)
     if taken:
         ui.run_progress(taken)
+        with ui.ctx().database.read() as con:
+            reign = models.reign(con, project.id) if project else None
         st.caption(
-            _("Next: a first model is trained once enough windows have labels; then try a policy on this history.")
-        )
+            _("Next: the rows are judged with the next full window, and their labels when they come.") if reign
+            else _("Next: a first model is trained once enough windows have labels; then try a policy on this history.")
+        )  # fmt: skip
         with st.container(horizontal=True):
             ui.link("overview", _("Overview"), ":material/space_dashboard:")
             ui.link("automation", _("Try a policy on this history"), ":material/history:", {"tab": "try"})
@@ -169,9 +172,11 @@ def new_project(user: User, file, shown: pd.DataFrame) -> None:  # type: ignore[
         disabled=["column"], hide_index=True, key=f"schema-{target}",
     )  # fmt: skip
     task = st.selectbox(_("Task"), list(Task), index=list(Task).index(inference.schema.task), format_func=_)
+    ids = [None, *shown.columns]
     row_id = st.selectbox(
-        _("Column with the row's id"), [None, *shown.columns], format_func=lambda c: c or _("none: number them")
-    )
+        _("Column with the row's id"), ids, ids.index(schemas.likely_row_id(shown, inference.schema)),
+        format_func=lambda c: c or _("none: number them"), key=f"row-id-{target}",
+    )  # fmt: skip
     name = st.text_input(_("Name of the project"), value=file.name.rsplit(".", 1)[0][:60])
     if st.button(_("Create the project and store these rows"), type="primary"):
         now = datetime.now(UTC)
@@ -209,6 +214,13 @@ def record_labels(user: User, project: Project) -> None:
             )
     if (run := st.session_state.get("label_run")) is not None:
         ui.run_progress(run)
+        with ui.ctx().database.read() as con:
+            waiting = labels.waiting(con, project.id)
+        if waiting:
+            st.warning(
+                _("{waiting:,} labels wait for their row: no row with their id has come in. If the rows are there, compare"
+                  " the ids of the file with those under Stored.", waiting=waiting)
+            )  # fmt: skip
     with st.form("one_label", clear_on_submit=True):
         row_id, value = st.text_input(_("Row id")), st.text_input(_("True answer"))
         if st.form_submit_button(_("Record one label")):

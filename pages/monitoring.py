@@ -13,6 +13,7 @@ from core.errors import ContinualError
 from core.records import Action, Project, Role, Verdict
 from core.store import decisions, labels, models, performances, rows
 from pages import ui
+from pages.parts import feed
 
 _ = ui._
 SPANS = (30, 60, 120, 400)  # windows that are shown
@@ -107,7 +108,8 @@ def drift_verdict(project: Project, scores: pd.DataFrame, newest: int) -> None:
     judged = last["feature"].nunique()
     unjudged = len(project.schema.names) - judged
     foot = (
-        _("{count} more could not be judged: too few rows, or rows too like their neighbours.", count=unjudged)
+        _("{count} more could not be judged, for too few rows, or rows too like their neighbours: {names}.",
+          count=unjudged, names=", ".join(ui.md(name) for name in project.schema.names if name not in set(last["feature"])))
         if unjudged else None
     )  # fmt: skip
     if not judged:
@@ -420,7 +422,7 @@ def where_wrong(project: Project, span: tuple[int, int], stamp: tuple[Any, ...])
 
 
 # ---- data quality --------------------------------------------------------------------------------
-def data_quality(project: Project) -> None:
+def data_quality(project: Project, broken: bool) -> None:
     with ui.ctx().database.read() as con:
         count = rows.count(con, project.id)
         early, conflicts = labels.waiting(con, project.id), labels.conflicts(con, project.id)
@@ -453,7 +455,7 @@ def data_quality(project: Project) -> None:
         ]["name"]
         if len(odd):
             st.warning(_("Worth a look: {names}.", names=", ".join(ui.md(name) for name in odd)))
-        else:
+        elif not broken:
             st.success(_("Nothing is missing more than before, unseen or stuck."))
         quality_table(facts.assign(drifting=facts["name"].isin({s.feature for s in found.check.scores if s.drifting})))
     with ui.card(st, _("Do the labels agree with their rows?")):
@@ -487,7 +489,7 @@ def quality_table(facts: pd.DataFrame) -> None:
 # ---- the page ------------------------------------------------------------------------------------
 TABS = {"drift": words.mark("Drift"), "performance": words.mark("Performance"), "quality": words.mark("Data quality")}
 
-ui.require(Role.VIEWER)
+user = ui.require(Role.VIEWER)
 project = ui.project()
 actions = ui.page_head(_("Monitoring"))
 if project is None:
@@ -499,6 +501,7 @@ windows = actions.segmented_control(
 ) or 60  # fmt: skip
 tabs = st.tabs([_(label) for label in TABS.values()], key="watch", on_change="rerun")
 now = stamp(project)
+broken = feed.blocked(user, project)
 if tabs[0].open:
     with tabs[0]:
         drift(project, windows, now)
@@ -507,4 +510,4 @@ if tabs[1].open:
         scores_over_time(project, windows, now)
 if tabs[2].open:
     with tabs[2]:
-        data_quality(project)
+        data_quality(project, broken)

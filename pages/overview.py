@@ -149,10 +149,11 @@ def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
         help=_("Of the newest window whose labels are all in."),
     )  # fmt: skip
     moved = drift[drift["feature"].isin(project.schema.names)]
-    drifting = int(moved.groupby("feature")["drifting"].any().sum()) if len(drift) else None
+    drifting = moved.groupby("feature")["drifting"].any()
     grid.metric(
-        _("Drifting features"), _("unknown") if drifting is None else f"{drifting} / {len(project.schema.names)}",
-        border=True, height="stretch", help=_("Features past their limit in the newest window."),
+        _("Drifting features"), f"{int(drifting.sum())} / {len(drifting)}" if len(drifting) else _("unknown"),
+        border=True, height="stretch",
+        help=_("Features past their limit in the newest window, of those that could be judged."),
     )  # fmt: skip
     grid.metric(
         _("Predictions"),

@@ -104,12 +104,39 @@ def test_triggers_that_could_never_agree_are_refused_and_a_project_that_has_such
     test = opened(Role.ADMIN)
     test.number_input(key="1-current-quorum").set_value(6)
     button(test, "Judge by this from now on").click().run()
-    assert "quorum is 6, but 2 triggers are on" in test.error[0].value
+    assert test.error[0].value.startswith(
+        "6 triggers must agree, but 2 are on (“When it has become stale”, “When there are"
+    )
     assert projects.policy(ctx, project.id)[0] == 1
     with ctx.database.write() as con:  # as an earlier release took it
         policies.insert(con, project.id, Policy(quorum=6).to_json(), "admin", NOW)
     assert projects.policy(ctx, project.id)[1].quorum == 6
     assert not opened(Role.ADMIN).exception
+
+
+def test_a_setting_beyond_its_range_is_named_and_nothing_is_saved(ctx, project):
+    test = opened(Role.ADMIN)
+    test.number_input(key="1-current-mature_share").set_value(2.0)
+    test.number_input(key="1-current-window_rows").set_value(5)
+    button(test, "Judge by this from now on").click().run()
+    assert [error.value for error in test.error] == [
+        "Rows a window: 5 is not within 20 to 1,000,000.",
+        "Labels needed, %: 2 is not within 5 to 100.",
+    ]
+    assert projects.policy(ctx, project.id)[0] == 1
+
+
+def test_a_draft_is_tried_before_it_is_in_force(ctx, project):
+    test = opened(Role.ADMIN)
+    test.number_input(key="1-current-price").set_value(45.0)
+    button(test, "Try it on my history first").click().run()
+    assert not test.exception and not test.error
+    assert "It is being played" in said(test)
+    run = backtesting.under_way(ctx, project)
+    assert Policy.from_json(run.arguments["draft"]) == replace(POLICY, name="own", price=0.45)
+    assert projects.policy(ctx, project.id) == (1, POLICY), "not in force"
+    button(test, "Try it on my history first").click().run()
+    assert "Another backtest of this project is under way" in test.error[0].value
 
 
 def test_a_backtest_is_asked_for_watched_and_cancelled(ctx, project):

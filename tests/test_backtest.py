@@ -285,7 +285,9 @@ def test_the_command_prints_every_policy_and_ends_with_1_where_another_is_recomm
 def test_the_command_in_words_has_a_line_a_policy(file, capsys):
     backtest.main([file, *HOW])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in lines[1:7]] == list(NAMES.values())[1:7]
+    assert [line.split("  ")[0] for line in lines[1:7]] == [
+        NAMES[name] for name in backtest.contestants(PRESETS["balanced"])
+    ]
 
 
 def test_the_command_ends_with_2_where_it_cannot_tell(file, capsys):

@@ -72,6 +72,30 @@ def test_a_backtest_is_played_in_the_worker_kept_and_adopted(ctx, people, now):
     assert projects.policy(ctx, project.id) == (3, POLICY)
 
 
+def test_a_draft_is_played_beside_the_others_and_can_be_put_to_use(ctx, people, now):
+    project = fed(ctx, now)
+    draft = replace(POLICY, name="own", price=0.05, growth=1.1, estimator="hist_gradient_boosting")
+    with pytest.raises(InvalidInput, match="Rows a window: 30, not 60"):
+        backtesting.request(ctx, people[Role.ADMIN], project, draft=replace(draft, window_rows=30), now=now)
+    run = backtesting.request(ctx, people[Role.ADMIN], project, draft=draft, now=now)
+    with pytest.raises(Conflict, match="Another backtest"):
+        backtesting.request(ctx, people[Role.ADMIN], project, draft=draft, now=now)
+    tick(ctx, now, [JOB])
+    kept = backtesting.latest(ctx, project)
+    assert [trial.name for trial in kept.test.trials][0] == "draft"
+    assert kept.test.trial("draft").policy == replace(draft, approval="automatic")
+    assert kept.test.trial("draft").retrained != kept.test.trial("balanced").retrained
+    assert backtesting.adopt(ctx, people[Role.ADMIN], project, kept, "draft", now) == 2
+    assert projects.policy(ctx, project.id) == (2, draft)
+    assert projects.policy_versions(ctx, project.id)[0].why == f"backtest of run {run}: Your draft"
+
+
+def test_a_draft_that_is_a_preset_goes_by_its_name():
+    assert "draft" not in backtest.contestants(
+        POLICY, replace(PRESETS["eager"], window_rows=60, warm_up_windows=4, estimator="logistic")
+    )
+
+
 def test_labels_are_taken_as_late_as_they_came(ctx, now):
     history = backtesting.history(ctx, fed(ctx, now, windows=10, late=2), POLICY)
     own = np.arange(len(history.labels)) // 60

@@ -118,7 +118,9 @@ def _verdict(story: list[Entry], entry: Entry) -> None:
             st.markdown(f"**{ui._(WHY[step.action])}**{other} {said}")
         for step in story:
             if step.nearest_flip:
-                st.markdown(f"**{ui._('What would have changed it?')}** {ui.md(ui.sentence(step.nearest_flip))}")
+                other = "" if step.id == entry.id else f" :small[#{step.id}]"
+                flip = ui.md(ui.sentence(step.nearest_flip))
+                st.markdown(f"**{ui._('What would have changed it?')}**{other} {flip}")
 
 
 # ---- what was seen -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from core.policy import PRESETS, RANGES, Approval, Policy, Scope
 from core.policy_words import GROUPS, MEANINGS, NAMES, SETTINGS
 from core.records import Project, Role, User
 from pages import ui
+from pages.parts import trying
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "estimator": ("auto", *ESTIMATORS),
@@ -143,19 +144,33 @@ def change(user: User, project: Project, version: int, current: Policy) -> None:
                     with (left, right)[number % 2]:
                         given[name] = asked(name, getattr(base, name), f"{version}-{start}-{name}")
         why = st.text_input(ui._("Why"), max_chars=200, placeholder=ui._("kept with the version"))
-        saved = st.form_submit_button(ui._("Judge by this from now on"), type="primary", icon=":material/gavel:")
-    if saved:
+        row = st.container(horizontal=True)
+        saved = row.form_submit_button(ui._("Judge by this from now on"), type="primary", icon=":material/gavel:")
+        tried = row.form_submit_button(
+            ui._("Try it on my history first"), icon=":material/science:",
+            help=ui._("A backtest plays it beside your policy and the others; nothing else changes."),
+        )  # fmt: skip
+    wrong = policy_words.objections(given, ui.language()) if saved or tried else []
+    for objection in wrong:
+        st.error(objection)
+    if saved and not wrong:
         with ui.told():
-            named = {part.name: given.get(part.name, getattr(base, part.name)) for part in fields(Policy)}
-            made = projects.set_policy(ui.ctx(), user, project.id, called(Policy(**named)), datetime.now(UTC), why=why)
-            st.session_state["policy_saved"] = made
+            policy = drawn_up(base, given)
+            st.session_state["policy_saved"] = projects.set_policy(
+                ui.ctx(), user, project.id, policy, datetime.now(UTC), why=why
+            )
             st.rerun()
+    if tried and not wrong:
+        with ui.told():
+            trying.begun(user, project, draft=drawn_up(base, given))
+            st.success(ui._("It is being played. How it did is told under Try policies, above."))
     if made := st.session_state.pop("policy_saved", None):
         st.success(ui._("Version {version} of the policy is in force from the next check on.", version=made))
 
 
-def called(policy: Policy) -> Policy:
-    """The policy by its preset's name, or as one's own."""
+def drawn_up(base: Policy, given: dict[str, Any]) -> Policy:
+    """The policy that was asked for, by its preset's name, or as one's own."""
+    policy = Policy(**{part.name: given.get(part.name, getattr(base, part.name)) for part in fields(Policy)})
     same = [
         name
         for name, preset in PRESETS.items()
@@ -188,11 +203,10 @@ def number(name: str, value: float | None, label: str, help_: str, key: str) -> 
     whole = isinstance(getattr(Policy(), name), int) or name in ("sliding_windows", "period", "after_labels")
     scale = 100 if SETTINGS[name].percent else 1
     kind = int if whole else float
-    bounds: dict[str, Any] = {"min_value": kind(low * scale), "max_value": kind(high * scale) if high < 1e12 else None}
-    limits = ui._("{low:,g} to {high:,g}.", low=low * scale, high=high * scale) if high < 1e12 else ""
-    found = st.number_input(
+    limits = ui._("{low:,.10g} to {high:,.10g}.", low=low * scale, high=high * scale)
+    found = st.number_input(  # without bounds: the widget drops what lies beyond them and does not say so
         label, value=None if value is None else kind(round(value * scale, 9)), step=1 if whole else None,
-        format=None if whole else "%g", key=key, help=f"{help_} {limits}", **bounds,
+        format=None if whole else "%g", key=key, help=f"{help_} {limits}",
     )  # fmt: skip
     return None if found is None else kind(found) if whole else round(found / scale, 12)
 

@@ -6,8 +6,10 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from core import backtesting, charts, runs
+from core import backtest, backtesting, charts, runs
 from core.backtesting import Kept
+from core.errors import NotEnoughRows
+from core.policy import Policy
 from core.policy_words import NAMES
 from core.records import Outcome, Project, Role, User
 from core.store.runs import RunRow
@@ -37,6 +39,14 @@ def show(user: User, project: Project) -> None:
 
 
 def begin(user: User, project: Project) -> None:
+    try:
+        windows = backtesting.scored_windows(ui.ctx(), project)
+    except NotEnoughRows as error:
+        st.info(ui.heard(str(error)))
+        return
+    told = ui._("{windows} windows of your history can be scored.", windows=windows)
+    if windows < backtest.FEWEST_WINDOWS:
+        told += " " + ui._("With fewer than {needed} no policy is recommended.", needed=backtest.FEWEST_WINDOWS)
     row = st.container(horizontal=True, vertical_alignment="bottom")
     recorded = row.selectbox(
         ui._("Labels come"), [True, False], key="delay_kind", width=260,
@@ -47,9 +57,16 @@ def begin(user: User, project: Project) -> None:
         delay = row.number_input(ui._("Windows late"), 0, backtesting.LONGEST_DELAY, 0, key="delay", width=140)
     if row.button(ui._("Try these policies on my history"), type="primary", icon=":material/science:"):
         with ui.told():
-            asked_for = backtesting.request(ui.ctx(), user, project, label_delay=delay, now=datetime.now(UTC))
-            st.session_state["backtest_run"] = asked_for
+            begun(user, project, delay=delay)
             st.rerun()
+    st.caption(told)
+
+
+def begun(user: User, project: Project, *, delay: int | None = None, draft: Policy | None = None) -> None:
+    """Ask for a backtest, and remember that it was asked for here. Raises as `backtesting.request` does."""
+    now = datetime.now(UTC)
+    run = backtesting.request(ui.ctx(), user, project, label_delay=delay, draft=draft, now=now)
+    st.session_state["backtest_run"] = run
 
 
 @st.fragment(run_every="1s")
@@ -190,7 +207,7 @@ def table(kept: Kept) -> pd.DataFrame:
             }
             for line in lines
         ]
-    )
+    ).replace([float("inf"), float("-inf")], None)  # an interval of too few windows: not known
 
 
 def shown(lines: pd.DataFrame, scale: int) -> None:
