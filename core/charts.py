@@ -416,12 +416,14 @@ def backtest(
     """
     figure = go.Figure()
     ordered = points.sort_values(["retrains", "score"], ignore_index=True)
+    same = ordered.groupby(["retrains", "score"])["label"]  # policies that did the same share a label
+    ordered["text"] = same.transform(" · ".join).where(~ordered.duplicated(["retrains", "score"]), "")
     most = max(int(points["retrains"].max()), 1)
     for _, line in ordered.iterrows():
         chosen, mine = line["name"] == recommended, line["name"] == current
         color = CHAMPION if chosen else MUTED
         figure.add_scatter(
-            x=[line["retrains"]], y=[line["score"]], mode="markers+text", text=[f"  {line['label']}  "], showlegend=False,
+            x=[line["retrains"]], y=[line["score"]], mode="markers+text", text=[f"  {line['text']}  "], showlegend=False,
             textposition="middle left" if line["retrains"] > 0.8 * most else "middle right",
             textfont={"color": color},
             marker={"size": 15 if chosen else 11, "color": color,

@@ -19,6 +19,7 @@ import pandas as pd
 from core import drift, projects
 from core.context import Context
 from core.errors import InvalidInput, NotFound
+from core.evidence import Evidence
 from core.records import DriftCheck, Project, Verdict
 from core.store import decisions, models, profiles, rows
 from core.training import Worker
@@ -109,6 +110,41 @@ def _count(
 @lru_cache(maxsize=8)
 def _reference(data: bytes) -> drift.Reference:
     return drift.Reference.from_bytes(data)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the newest window that was judged for drift stands: the verdict of that check, the features past their limit,
+    those that were judged, and those that could not be.
+    """
+
+    window: int
+    verdict: Verdict
+    moved: tuple[str, ...]
+    judged: tuple[str, ...]
+    unjudged: tuple[str, ...]
+
+
+def standing(ctx: Context, project: Project) -> Standing | None:
+    """How the newest window stands; None while none was judged.
+
+    The verdict is the check's own: unknown where too little could be judged, drifting also where no feature alone has
+    moved enough but all together have.
+    """
+    with ctx.database.read() as con:
+        scores = decisions.scores(con, project.id, windows=1)
+        entry = decisions.get(con, int(scores["decision"].max())) if len(scores) else None
+    if entry is None or entry.evidence is None:
+        return None
+    past, names = set(scores.loc[scores["drifting"], "feature"]), project.schema.names
+    judged = tuple(name for name in names if name in set(scores["feature"]))
+    return Standing(
+        int(scores["window_number"].max()),
+        Evidence.from_json(entry.evidence).drift,
+        tuple(name for name in judged if name in past),
+        judged,
+        tuple(name for name in names if name not in judged),
+    )
 
 
 def heatmap(ctx: Context, project: Project, *, windows: int = 90) -> pd.DataFrame:

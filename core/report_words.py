@@ -119,7 +119,7 @@ def tiles(snapshot: Snapshot, language: str) -> tuple[Tile, ...]:
         ),
         Tile(
             _("Drifting features"),
-            unknown if drifting is None else _("{drifting} of {judged}", drifting=drifting[0], judged=drifting[1]),
+            unknown if drifting is None or _hardly_judged(snapshot) else _("{drifting} of {judged}", drifting=drifting[0], judged=drifting[1]),
             _drift_note(snapshot, language),
         ),
         Tile(
@@ -133,6 +133,12 @@ def tiles(snapshot: Snapshot, language: str) -> tuple[Tile, ...]:
         ),
         Tile(_("Retrains"), number(retrained, language), outcome),
     )  # fmt: skip
+
+
+def _hardly_judged(snapshot: Snapshot) -> bool:
+    """Has no feature moved, of fewer than half that could be judged? That is not known to be stable."""
+    moved, judged = snapshot.drifting or (0, 0)
+    return not moved and 2 * judged < snapshot.features
 
 
 def _drift_note(snapshot: Snapshot, language: str) -> str:

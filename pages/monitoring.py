@@ -79,7 +79,7 @@ def drift(project: Project, windows: int, stamp: tuple[Any, ...]) -> None:
         st.info(_("No window has been judged yet. Drift is judged whenever a whole window of rows has come in."))
         return
     newest = int(scores["window_number"].max())
-    drift_verdict(project, scores, newest)
+    drift_verdict(project)
     with ui.card(
         st,
         _("Which features moved, when?"),
@@ -102,25 +102,29 @@ def drift(project: Project, windows: int, stamp: tuple[Any, ...]) -> None:
     compare(project, newest)
 
 
-def drift_verdict(project: Project, scores: pd.DataFrame, newest: int) -> None:
-    last = scores[(scores["window_number"] == newest) & scores["feature"].isin(project.schema.names)]
-    moved = sorted(set(last.loc[last["drifting"], "feature"]))
-    judged = last["feature"].nunique()
-    unjudged = len(project.schema.names) - judged
+def drift_verdict(project: Project) -> None:
+    found = drift_history.standing(ui.ctx(), project)
+    if found is None:
+        return
+    names = [", ".join(map(ui.md, part)) for part in (found.moved, found.unjudged)]
+    params = {"window": found.window, "judged": len(found.judged), "count": len(found.moved), "names": names[0]}
     foot = (
         _("{count} more could not be judged, for too few rows, or rows too like their neighbours: {names}.",
-          count=unjudged, names=", ".join(ui.md(name) for name in project.schema.names if name not in set(last["feature"])))
-        if unjudged else None
+          count=len(found.unjudged), names=names[1])
+        if found.unjudged else None
     )  # fmt: skip
-    if not judged:
-        ui.verdict("gray", "help", _("Unknown"), _("No feature could be judged in window {window}.", window=newest))
-    elif moved:
-        text = _("{count} of {judged} features are past their limit in window {window}: {names}.",
-                 count=len(moved), judged=judged, window=newest, names=", ".join(map(ui.md, moved)))  # fmt: skip
-        ui.verdict("orange", "moving", _("Drifting"), text, foot)
-    else:
-        text = _("None of {judged} features is past its limit in window {window}.", judged=judged, window=newest)
+    if found.verdict is Verdict.UNKNOWN:
+        text = _("Too little of window {window} could be judged to call it stable.", **params)
+        ui.verdict("gray", "help", _("Unknown"), text, foot)
+    elif found.verdict is Verdict.STABLE:
+        text = _("None of {judged} features is past its limit in window {window}.", **params)
         ui.verdict("green", "check_circle", _("Stable"), text, foot)
+    else:
+        text = (
+            _("{count} of {judged} features are past their limit in window {window}: {names}.", **params) if found.moved
+            else _("No feature alone is past its limit in window {window}, but all of them together have moved.", **params)
+        )  # fmt: skip
+        ui.verdict("orange", "moving", _("Drifting"), text, foot)
 
 
 def remember_cell(event: Any, project: Project) -> None:

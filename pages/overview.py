@@ -8,8 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from core import charts, performance, playing, projects, runs, words
-from core.records import Action, Project, Role, User
+from core import charts, drift_history, performance, playing, projects, runs, words
+from core.records import Action, Project, Role, User, Verdict
 from core.sources import SOURCES
 from core.store import decisions, labels, models, performances, plays, predictions, rows
 from core.words import mark
@@ -139,7 +139,6 @@ def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
             predictions.count(con, project.id, since=now - timedelta(days=1)),
         )
         count, labelled = rows.count(con, project.id), labels.count(con, project.id)
-        drift = decisions.scores(con, project.id, windows=1)
     headline = scores[scores["metric"] == metric]
     grid = st.grid(5, min_column_width=165, gap="small")
     last = headline[headline["maturity"] >= 0.999].tail(30)
@@ -148,10 +147,10 @@ def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
         chart_data=last["value"].tolist() if len(last) > 1 else None, border=True, height="stretch",
         help=_("Of the newest window whose labels are all in."),
     )  # fmt: skip
-    moved = drift[drift["feature"].isin(project.schema.names)]
-    drifting = moved.groupby("feature")["drifting"].any()
+    drift = drift_history.standing(ui.ctx(), project)
     grid.metric(
-        _("Drifting features"), f"{int(drifting.sum())} / {len(drifting)}" if len(drifting) else _("unknown"),
+        _("Drifting features"),
+        _("unknown") if drift is None or drift.verdict is Verdict.UNKNOWN else f"{len(drift.moved)} / {len(drift.judged)}",
         border=True, height="stretch",
         help=_("Features past their limit in the newest window, of those that could be judged."),
     )  # fmt: skip

@@ -5,13 +5,15 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from core import drift, drift_history, ingest, loop, projects, schema
+from core import context, drift, drift_history, ingest, loop, projects, schema
 from core.errors import InvalidInput, NotFound
 from core.policy import PRESETS, Policy
 from core.records import SYSTEM, Project, Verdict
 from core.store import models, profiles
 from core.world import StoreWorld
+from tests.server import ROOT
 
 SIZE, WARM_UP = 200, 2
 FIRST = 2  # the first champion; version 1 was the candidate that was checked for sanity
@@ -55,6 +57,37 @@ def lived(ctx, now, windows: int) -> Project:
         offer(ctx, project, frame.iloc[number * SIZE : (number + 1) * SIZE], now)
         loop.run_cycle(ctx, project, now)
     return project
+
+
+def test_how_the_newest_window_stands(ctx, now):
+    project = lived(ctx, now, 4)
+    found = drift_history.standing(ctx, project)
+    assert (found.window, found.verdict, found.moved) == (3, Verdict.STABLE, ())
+    assert (found.judged, found.unjudged) == (("x", "city", "when"), ())
+    offer(ctx, project, history(8).iloc[4 * SIZE :], now + timedelta(hours=1))
+    loop.run_cycle(ctx, project, now + timedelta(hours=1))
+    found = drift_history.standing(ctx, project)
+    assert (found.window, found.verdict, found.moved) == (7, Verdict.DRIFTING, ("x",))
+
+
+def test_where_hardly_a_feature_can_be_judged_nothing_is_called_stable(ctx, people, now, monkeypatch):
+    project, frame = started(ctx, now), history(4)
+    walk = np.cumsum(np.random.default_rng(1).normal(size=(len(frame), 2)), axis=0)  # rows hardly differ from the last
+    frame["x"], frame["city"] = walk[:, 0], np.where(walk[:, 1] > np.median(walk[:400, 1]), "Bern", "Lima")
+    offer(ctx, project, frame, now)
+    loop.run_cycle(ctx, project, now)
+    found = drift_history.standing(ctx, project)
+    assert (found.verdict, found.judged, found.unjudged) == (Verdict.UNKNOWN, ("when",), ("x", "city"))
+    monkeypatch.setitem(context._process, "context", ctx)
+    page = AppTest.from_file(str(ROOT / "pages" / "monitoring.py"), default_timeout=180)
+    page.session_state["signed_in"] = "viewer"
+    said = " ".join(part.value for part in (*page.run().markdown, *page.caption))
+    assert "Unknown" in said and "Too little of window 3 could be judged to call it stable." in said
+    assert "Stable" not in said and "neighbours: x, city." in said
+
+
+def test_nothing_judged_has_no_standing(ctx, now):
+    assert drift_history.standing(ctx, started(ctx, now)) is None
 
 
 @pytest.fixture(scope="module")
