@@ -8,11 +8,10 @@ neighbouring rows depend on each other:
   feature still moves together with the others (`_links`);
 * a test's p-value counts rows as many times less as the reference's autocorrelation time says, and pays for that time
   being an estimate with Student's t in place of the normal distribution (`core/dependence.py`);
-* a weighted Benjamini-Hochberg step over all tests (Benjamini & Hochberg, JRSS B 1995; weights: Genovese, Roeder &
-  Wasserman, Biometrika 2006) makes the level of each: without drift *some* alarm then comes with at most the budget's
-  probability (Simes, Biometrika 1986), and with drift at most that share of the tests that reject is expected to be
-  wrong. Of the features named it can be nearly twice that: one that drifts is rejected by several tests at once
-  (`benchmarks.drift_named`);
+* a weighted Benjamini-Hochberg step over the features, each by the least likely of its tests (Benjamini & Hochberg, JRSS B
+  1995; weights: Genovese, Roeder & Wasserman, Biometrika 2006; Bonferroni within a feature), makes the level of all:
+  without drift *some* alarm then comes with at most the budget's probability (Simes, Biometrika 1986), and with drift at
+  most that share of the features named is expected to be named wrongly (`benchmarks.drift_named`);
 * tests that cannot reject, given what both windows hold together, take no share of the budget (Tarone, Biometrics 1990),
   nor do the features together take more than the smallest shift lets them use;
 * whatever is below the smallest shift is no drift, however many rows make it certain.
@@ -151,13 +150,7 @@ def check(
         still = np.setdiff1d(chosen, _moved(tests, apart, budget, smallest_shift))
         tests += _links_test(reference, current, before, now, weights["correlation"], still)
     tests = _weigh(tests, apart, joint_part)
-    chances = np.concatenate([t.chance for t in tests]) if tests else np.ones(0)
-    enough = [t.value >= np.array(METRICS[t.metric].floor(smallest_shift)) for t in tests]
-    shares = np.concatenate([t.weight for t in tests]) if tests else np.ones(0)
-    chances = np.where(np.concatenate(enough), chances, 1.0) if tests else chances
-    if together is not None:
-        chances, shares = np.r_[chances, together.chance], np.r_[shares, joint_part]
-    level = budget * _steps(chances, shares, budget)
+    level = budget * _steps(tests, _ratios(tests, smallest_shift), budget)
     scores: list[Score] = []
     for test in tests:
         metric = METRICS[test.metric]
@@ -272,15 +265,10 @@ def _constant(reference: Reference, tests: Sequence[_Tests], judged: Ints, small
 def _moved(tests: Sequence[_Tests], apart: NDArray[np.bool_], budget: float, smallest_shift: float) -> Ints:
     """The features that have drifted by themselves: their correlations change with them, and say nothing more."""
     tests = _weigh(tests, apart, 0.0)
-    found: list[Ints] = [profiles.NO_INTS]
-    ratios = [
-        np.where(t.value >= METRICS[t.metric].floor(smallest_shift), t.chance / np.maximum(t.weight, 1e-300), np.inf)
-        for t in tests
-    ]
-    if tests:
-        level = budget * _steps(np.concatenate(ratios), np.ones(sum(map(len, ratios))), budget)
-        found += [test.features[ratio <= level] for test, ratio in zip(tests, ratios, strict=True)]
-    return np.unique(np.concatenate(found))
+    ratios = _ratios(tests, smallest_shift)
+    level = budget * _steps(tests, ratios, budget)
+    found = [test.features[ratio <= level] for test, ratio in zip(tests, ratios, strict=True)]
+    return np.unique(np.concatenate([profiles.NO_INTS, *found]))
 
 
 def _links_test(
@@ -374,12 +362,24 @@ def _weigh(tests: Sequence[_Tests], unjudged: NDArray[np.bool_], joint_part: flo
     return [replace(test, weight=each * test.weight / owed[test.features]) for test in tests]
 
 
-def _steps(chances: Floats, shares: Floats, budget: float) -> int:
-    """How many tests the weighted Benjamini-Hochberg step rejects, at least 1: limits are stated for that many."""
-    if not len(chances):
-        return 1
-    ratio = np.sort(chances / np.maximum(shares, 1e-300))
-    passed = np.flatnonzero(ratio <= budget * np.arange(1, len(ratio) + 1))
+def _ratios(tests: Sequence[_Tests], smallest_shift: float) -> list[Floats]:
+    """Each test's p-values over its features' shares of the budget; infinite below the smallest shift."""
+    return [
+        np.where(t.value >= METRICS[t.metric].floor(smallest_shift), t.chance / np.maximum(t.weight, 1e-300), np.inf)
+        for t in tests
+    ]
+
+
+def _steps(tests: Sequence[_Tests], ratios: Sequence[Floats], budget: float) -> int:
+    """How many features the weighted Benjamini-Hochberg step names, at least 1: limits are stated for that many.
+
+    A feature counts once, by the least of its tests' ratios (Bonferroni within it): one that moves in place, spread and
+    shape at once must not make it easier for the others.
+    """
+    least = np.full(1 + max((int(test.features.max()) for test in tests), default=0), np.inf)
+    for test, ratio in zip(tests, ratios, strict=True):
+        np.minimum.at(least, test.features, ratio)
+    passed = np.flatnonzero(np.sort(least) <= budget * np.arange(1, len(least) + 1))
     return int(passed[-1]) + 1 if len(passed) else 1
 
 

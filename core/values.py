@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from core.errors import InvalidRows
@@ -16,6 +17,9 @@ Ints = NDArray[np.int64]
 
 LARGE = 1 << 14  # from so many rows on it pays to look for objects that occur again and again
 FEW_KEYS, PLACE_BITS = 250, 14  # so many objects of a column at most are told apart by a table of 2**14 places
+SHORT = 16  # bytes of a text that is told by its bytes
+NO_TEXT = np.uint64(2**64 - 1)  # no UTF-8 has a byte 255
+_BYTES = np.array([256**n - 1 for n in range(9)], np.uint64)  # keeps the first n bytes
 CLOCK = 20  # rows it takes to see that a timestamp moves on with them
 _MULTIPLIERS = np.random.default_rng(0).integers(0, 1 << 63, 50, np.uint64) * np.uint64(2) + np.uint64(1)
 
@@ -95,8 +99,8 @@ def category_codes(column: "pd.Series[Any]") -> Codes:
     held = column.array
     if isinstance(held, pd.Categorical):
         return _by_name(held.codes, held.categories)
-    if column.dtype == object and len(column) >= LARGE:
-        quick = _by_address(np.ascontiguousarray(column.to_numpy()))
+    if len(column) >= LARGE:
+        quick = _by_address(column) if column.dtype == object else _by_bytes(column)
         if quick is not None:
             return quick
     try:
@@ -122,13 +126,45 @@ def _by_name(codes: NDArray[Any], found: Iterable[Any]) -> Codes:
     return Codes(table[codes], list(merged))
 
 
-def _by_address(column: NDArray[Any]) -> Codes | None:
-    """Codes of an array of objects in which few objects occur again and again, found by where they lie in memory.
+def _by_address(column: "pd.Series[Any]") -> Codes | None:
+    """Codes of objects of which few occur again and again, found by where they lie in memory.
 
     Ten times faster than comparing texts; None when most rows hold an object of their own.
     """
-    found = few(np.frombuffer(column, dtype=np.uint64))
-    return found and _by_name(found[0], column[found[1]])
+    objects = np.ascontiguousarray(column.to_numpy())
+    found = few(np.frombuffer(objects, dtype=np.uint64))
+    return found and _by_name(found[0], objects[found[1]])
+
+
+def _by_bytes(column: "pd.Series[Any]") -> Codes | None:
+    """Codes of texts that Arrow holds, few of which differ, and none of which is longer than SHORT bytes.
+
+    Eight bytes of a text are a number: three times faster than hashing texts. None where it is no such column.
+    """
+    if not isinstance(column.dtype, pd.StringDtype) or column.dtype.storage != "pyarrow":
+        return None
+    held = pa.array(column.array)
+    held = held.combine_chunks() if isinstance(held, pa.ChunkedArray) else held
+    _, offsets, buffer = held.buffers()
+    if held.type != pa.large_string() or buffer is None:
+        return None
+    ends = np.frombuffer(offsets, np.int64)[held.offset : held.offset + len(held) + 1]
+    lengths, starts = np.diff(ends), ends[:-1] - ends[0]
+    longest = int(lengths.max())
+    data = np.concatenate([np.frombuffer(buffer, np.uint8)[ends[0] : ends[-1]], np.zeros(SHORT + 8, np.uint8)])
+    if longest > SHORT or not data[: -SHORT - 8].all():  # a text with a zero byte in it looks like a shorter one
+        return None
+    at = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))  # the eight bytes from each byte on
+    words = [at[starts + begin] & _BYTES.take(np.clip(lengths - begin, 0, 8)) for begin in range(0, longest, 8)]
+    if not words:
+        return None
+    if held.null_count:
+        words[0][column.isna().to_numpy()] = NO_TEXT
+    keys = words[0] if len(words) == 1 else words[0] * _MULTIPLIERS[0] ^ words[1]
+    found = few(keys)
+    if found is None or len(words) > 1 and any((word != word[found[1]].take(found[0])).any() for word in words):
+        return None  # two texts share a key
+    return _by_name(found[0], column.iloc[found[1]].to_numpy(object))
 
 
 def few(keys: NDArray[np.uint64]) -> tuple[NDArray[np.integer], Ints] | None:

@@ -161,6 +161,18 @@ def test_jobs_are_run_paused_and_resumed(ctx, project):
     assert test.button(key="pause-cycle").label == "Resume"
 
 
+def test_a_backtest_of_so_few_windows_that_no_interval_is_known_leaves_them_empty(ctx, project):
+    kept = backtesting.latest(ctx, project).test
+    short = replace(kept, trials=tuple(replace(trial, losses=trial.losses[:4], retrained=()) for trial in kept.trials))
+    with ctx.database.write() as con:
+        backtests.insert(con, 8, project.id, dump(short), "ann", NOW)
+    test = opened(Role.VIEWER)
+    assert not test.exception
+    assert "Only 4 windows could be scored" in said(test)
+    lines = next(frame.value for frame in test.dataframe if "gain_low" in frame.value)
+    assert lines[["gain_low", "gain_high"]].isna().to_numpy().all()
+
+
 def test_the_price_of_a_retrain_can_be_tried_on_the_page(project):
     test = opened(Role.VIEWER)
     assert "with retrains at 0.2 of a window's loss" in said(test)

@@ -13,7 +13,7 @@ from core import cells, drift, profiles
 from core.errors import InvalidInput, InvalidRows, NotEnoughRows
 from core.one_thread import one_thread
 from core.records import Column, Kind, Schema, Task, Verdict
-from core.values import Codes, few, hashed
+from core.values import Codes, _by_bytes, category_codes, few, hashed
 
 SCHEMA = Schema(
     (
@@ -619,6 +619,35 @@ def test_many_keys_are_not_few() -> None:
     assert few(np.arange(20_000, dtype=np.uint64)) is None
     late = np.r_[np.zeros(20_000, np.uint64), np.arange(20_000, dtype=np.uint64)]
     assert few(late) is None
+
+
+TEXTS = {  # and whether their bytes tell them apart
+    "short": (["a", "b", ""], True),
+    "to_the_byte": (["1234567", "12345678", "123456789", "y" * 15 + "z", "y" * 16], True),
+    "not_ascii": (["ä", "aé", "日本", "\u200b"], True),
+    "one": (["same"], True),
+    "long": (["x" * 17, "a"], False),
+    "with_a_zero": (["a\0", "a", "b"], False),
+    "many": ([str(i) for i in range(400)], False),
+    "empty": ([""], False),
+}
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_are_told_apart_by_their_bytes(name: str, missing: float) -> None:
+    pool, quick = TEXTS[name]
+    rng = np.random.default_rng(0)
+    texts = pd.Series(np.array(pool, object)[rng.integers(0, len(pool), 20_000)], dtype=object)
+    texts = texts.mask(rng.random(len(texts)) < missing, None)
+    held = pd.concat(
+        [texts[100:9_000].astype("str"), texts[9_000:-7].astype("str")]
+    )  # two pieces, neither from its start
+    codes, names = category_codes(held)
+    told = np.array([*names, None], object)[codes]
+    assert told.tolist() == texts[100:-7].where(texts.notna(), None).tolist()
+    assert len(set(names)) == len(names) == len(pool)
+    assert (_by_bytes(held) is not None) is quick
 
 
 def test_a_file_of_texts_is_judged_as_the_texts_in_memory(tmp_path: Any) -> None:

@@ -133,9 +133,16 @@ def test_what_is_unknown_is_called_unknown(ctx, played):
     values = {tile.label: tile.value for tile in report_words.tiles(nothing, "en")}
     assert values["Accuracy"] == values["Drifting features"] == "unknown"
     assert report_words.badge(nothing.state, "en") == ("gray", "Unknown")
-    partly = replace(nothing, heat=Heat(("x",), (7,), ((0.2,),), {7: (0, 1)}))
-    tile = report_words.tiles(partly, "en")[1]
-    assert (tile.value, tile.note) == ("0 of 1", "in window 7; 2 not judged")
+    told = []
+    for past, judged in ((0, 1), (1, 1), (0, 2)):
+        partly = replace(nothing, heat=Heat(("x",), (7,), ((0.2,),), {7: (past, judged)}))
+        tile = report_words.tiles(partly, "en")[1]
+        told.append((tile.value, tile.note))
+    assert told == [
+        ("unknown", "in window 7; 2 not judged"),
+        ("1 of 1", "in window 7; 2 not judged"),
+        ("0 of 2", "in window 7; 1 not judged"),
+    ]
 
 
 def test_a_retrain_is_told_with_what_came_of_it(ctx, played):

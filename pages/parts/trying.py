@@ -207,7 +207,7 @@ def table(kept: Kept) -> pd.DataFrame:
             }
             for line in lines
         ]
-    ).replace([float("inf"), float("-inf")], None)  # an interval of too few windows: not known
+    ).replace([float("inf"), float("-inf")], float("nan"))  # an interval of too few windows: not known
 
 
 def shown(lines: pd.DataFrame, scale: int) -> None:
