@@ -121,8 +121,8 @@ def _turn(bench: Bench, progress: Progress) -> str:
             decisions.insert_scores(con, made, bench.project.id, bench.now, number, scores)
         if bench.memory.champion:
             _keep_profile(con, bench, bench.memory.champion.version, number)
-        if decision.action is Action.ROLL_BACK and decision.version is not None:
-            _enthrone(con, bench, decision.version, made)
+        if after.champion and after.champion != bench.memory.champion:  # undone, or the challenger on trial has won
+            _enthrone(con, bench, after.champion.version, made)
         _tell(con, bench, entry, made)
         if after.drifts > bench.memory.drifts:
             drifted = Reason("drift_seen", {"features": ", ".join(seen.evidence.drifting)})

@@ -42,6 +42,7 @@ GATES = {
     ),
     "none": mark("It takes over at once, without a comparison."),
 }
+GATE_NAMES = {"veto": mark("Veto"), "superiority": mark("Superiority"), "none": mark("No gate")}
 SCOPES = {
     Scope.ALL: mark("all labelled rows, the newest {most:,} at most"),
     Scope.SLIDING: mark("the newest {windows} labelled windows"),

@@ -103,6 +103,14 @@ def test_the_app_decides_what_a_replay_decides(tmp_path, now, name, delay):
     assert {Action.WAIT, Action.NOTHING, Action.RETRAIN, Action.PROMOTE} <= {line[1] for line in lines}
 
 
+def test_a_challenger_that_wins_its_trial_answers_from_then_on(tmp_path, now):
+    policy = small("careful", price=0.1, growth=1.3, most_retrains=0.5)
+    lines = check(tmp_path, history(9, 0, "none"), policy, 0, now)
+    held = next(line for line in lines if line[2][0].code == "challenger_unproven")
+    won = next(line for line in lines if line[2][0].code == "challenger_better")
+    assert (won[1], won[4]) == (Action.PROMOTE, held[4]), "and it answers the rows after that as in a replay"
+
+
 def test_where_the_warm_up_has_one_answer_the_app_waits_as_a_replay_does(tmp_path, now):
     frame = history(8, 1, "none")
     frame.loc[: 5 * WINDOW - 1, "target"] = frame["target"].iloc[0]

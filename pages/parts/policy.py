@@ -11,7 +11,7 @@ import streamlit as st
 from core import ledger, policy_words, projects, words
 from core.estimators import ESTIMATORS
 from core.policy import PRESETS, RANGES, Approval, Policy, Scope
-from core.policy_words import GROUPS, MEANINGS, NAMES, SETTINGS
+from core.policy_words import GATE_NAMES, GROUPS, MEANINGS, NAMES, SETTINGS
 from core.records import Project, Role, User
 from pages import ui
 from pages.parts import trying
@@ -78,7 +78,7 @@ def gates(project: Project, policy: Policy) -> None:
         pd.DataFrame(
             [
                 {
-                    "gate": choice(name) + (f" ({ui._('in force')})" if name == policy.gate else ""),
+                    "gate": ui._(GATE_NAMES[name]) + (f" ({ui._('in force')})" if name == policy.gate else ""),
                     "equal": 100 * price.equal,
                     "worse": 100 * price.worse,
                     "better": 100 * price.better,
