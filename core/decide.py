@@ -29,7 +29,7 @@ from core.gate import GATES, Tally, proven
 from core.policy import Approval, Policy
 from core.records import Action, Reason, Verdict
 
-LOGIC = 6  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
+LOGIC = 7  # raise it whenever the same policy, evidence and memory are judged otherwise: the ledger names it
 STALE_ERRORS = 1.5  # standard errors that the sum must be above 0, whatever the price
 URGENT_CREDIT = -0.3  # an emergency may run ahead of the budget, down to here
 CREDIT_PER_PRICE = 0.1  # and staleness by so much for each time that its price has been paid in vain
@@ -72,7 +72,16 @@ def decide(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
     noted = note(policy, evidence, memory)
     decision, after = next(outcome for step in STEPS if (outcome := step(policy, evidence, noted)))
     changes = (told(found) for found in evidence.diagnoses if found.cause in CAUSES)
-    return replace(decision, reasons=(*decision.reasons, *changes)), after
+    return replace(decision, reasons=(*decision.reasons, *_who_answers(memory, noted), *changes)), after
+
+
+def _who_answers(before: Memory, noted: Memory) -> tuple[Reason, ...]:
+    """That the predecessor begins or ends to stand in for the champion, where it does."""
+    if noted.stands_in == before.stands_in or not (noted.champion and noted.previous):
+        return ()
+    ahead = noted.lead / noted.lead_windows
+    params = {"version": noted.previous.version, "champion": noted.champion.version, "lead": abs(ahead)}
+    return (Reason("stands_in" if noted.stands_in else "steps_back", params),)
 
 
 def votes(policy: Policy, evidence: Evidence, memory: Memory) -> tuple[Memory, tuple[Signal, ...]]:

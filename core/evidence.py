@@ -13,11 +13,12 @@ from scipy import stats
 from core.diagnosis import Diagnosis
 from core.feed import Fault
 from core.gate import FEWEST_BLOCKS, Spread, Tally
-from core.policy import Policy, Stored
+from core.policy import Approval, Policy, Stored
 from core.records import Reason, Verdict
 
 BASELINE_WINDOWS = 3  # at most so many tell what is normal for a champion
 HANDICAPS = 8  # so many fresh models are remembered
+LEAD_HALF_LIFE = 2.0  # windows: how fast what the predecessor has lost less is forgotten
 MOST_CREDIT = 3.0  # retrains that may be saved up
 NO_SKILL, CLEAR_SKILL = 3.0, 8.0  # standard errors
 SKILL_MEMORY = 0.8
@@ -99,7 +100,8 @@ class Memory(Stored):
     aside; ``faulty`` are the features that block now, and since which window, ``accepted`` those whose values a person
     has said are right, and from which window on. ``baseline`` are the champion's losses on its first windows (the one
     it was compared on, and those without a breach), ``limit`` what its newest window was held to; ``resting`` is the predecessor's
-    baseline, should it come back; ``ahead`` what it was better by,
+    baseline, should it come back; ``ahead`` what it was better by, ``lead`` the same of late, relative, the newest
+    windows counting most, summed up over ``lead_windows``; ``stands_in`` while it answers in the champion's place;
     ``trial`` what the challenger is, on windows that neither was trained on; ``spread`` what earlier reigns have shown of
     how much such windows differ. ``learned`` are the windows that the newest
     challenger could learn from. ``stale`` is what the champion's staleness
@@ -133,6 +135,9 @@ class Memory(Stored):
     resting: Tally = field(default_factory=Tally)
     limit: float | None = None
     ahead: Tally = field(default_factory=Tally)
+    lead: float = 0.0
+    lead_windows: float = 0.0
+    stands_in: bool = False
     spread: Spread = field(default_factory=Spread)
     stale: float = 0.0
     stale_variance: float = 0.0
@@ -143,6 +148,11 @@ class Memory(Stored):
     drifts: int = 0
     breaches: int = 0
     owed: tuple[Reason, ...] = ()
+
+    @property
+    def serving(self) -> Contender | None:
+        """Who answers: the champion, or its predecessor while that stands in."""
+        return self.previous if self.stands_in else self.champion
 
 
 # ---- noting ------------------------------------------------------------------------------------
@@ -236,11 +246,25 @@ def _note_losses(policy: Policy, judged: Judged, memory: Memory) -> Memory:
     if judged.yardstick:
         noted = _note_staleness(judged, champion, noted)
     if memory.previous and (before := judged.of(memory.previous.version)):
-        noted = replace(noted, ahead=noted.ahead.plus(gains(champion, before)))
+        noted = _note_lead(policy, champion, before, replace(noted, ahead=noted.ahead.plus(gains(champion, before))))
     if memory.challenger and (challenger := judged.of(memory.challenger.version)):
         trial = noted.trial.plus(gains(champion, challenger))
         noted = replace(noted, trial=trial, trial_rows=noted.trial_rows + judged.rows)
     return noted
+
+
+def _note_lead(policy: Policy, champion: VersionLoss, before: VersionLoss, memory: Memory) -> Memory:
+    """Who answers the next rows: the predecessor once it has lost ``stand_in`` less of late, relative to the mean of both,
+    and the champion again once it has. Of two experts the one that has done better of late (Herbster & Warmuth, Machine
+    Learning 1998, on tracking the best expert); no proof that it is the better model, which a rollback asks for.
+    """
+    keep = 0.5 ** (1 / LEAD_HALF_LIFE)
+    found, _ = excess(champion.blocks, before.blocks)
+    noted = replace(memory, lead=round(keep * memory.lead + found, 9), lead_windows=keep * memory.lead_windows + 1)
+    if policy.stand_in is None or policy.approval is Approval.MANUAL:
+        return replace(noted, stands_in=False)
+    ahead = noted.lead / noted.lead_windows
+    return replace(noted, stands_in=ahead > (-policy.stand_in if memory.stands_in else policy.stand_in))
 
 
 def _note_staleness(judged: Judged, champion: VersionLoss, memory: Memory) -> Memory:
@@ -338,6 +362,9 @@ def took_over(
         baseline=baseline or (memory.resting if returns else Tally()),
         resting=memory.baseline if going else Tally(),
         ahead=Tally(),
+        lead=0.0,
+        lead_windows=0.0,
+        stands_in=False,
         spread=memory.spread.plus(memory.ahead.spread).faded,
         stale=0.0,
         stale_variance=0.0,

@@ -121,8 +121,8 @@ def _turn(bench: Bench, progress: Progress) -> str:
             decisions.insert_scores(con, made, bench.project.id, bench.now, number, scores)
         if bench.memory.champion:
             _keep_profile(con, bench, bench.memory.champion.version, number)
-        if after.champion and after.champion != bench.memory.champion:  # undone, or the challenger on trial has won
-            _enthrone(con, bench, after.champion.version, made)
+        if after.serving and after.serving != bench.memory.serving:
+            _enthrone(con, bench, after.serving.version, made)
         _tell(con, bench, entry, made)
         if after.drifts > bench.memory.drifts:
             drifted = Reason("drift_seen", {"features": ", ".join(seen.evidence.drifting)})
@@ -347,7 +347,7 @@ def _change(
         bench = _bench(ctx, project, now, Worker())  # nothing is fitted, so none is started
         with ctx.database.read() as con:
             reign = models.reign(con, project.id)
-        if reign and reign.version == version:
+        if reign and reign.version == version and not bench.memory.stands_in:
             raise Conflict(f"Version {version} is the champion already")
         after = took_over(bench.memory, _contender(bench, model), bench.memory.next_window)
         params = {"user": user.display or user.name, "why": why.strip(), "version": version}
@@ -362,7 +362,7 @@ def _change(
 
 
 def _contender(bench: Bench, model: ModelVersion) -> Contender:
-    known = (bench.memory.previous, bench.memory.challenger)
+    known = (bench.memory.champion, bench.memory.previous, bench.memory.challenger)
     found = next((contender for contender in known if contender and contender.version == model.version), None)
     return found or Contender(model.version, Scope.ALL, model.last, bench.memory.next_window)
 

@@ -61,7 +61,8 @@ class Policy(Stored):
     so many windows, ``after_labels`` after so many new labels. ``quorum`` is how many triggers must agree (see `checked`).
     ``most_retrains`` is the share of windows that may end in a retrain in the long run. Levels are error rates:
     ``performance_level`` a window, ``gate_level`` a challenge,
-    ``rollback_level`` a reign, ``drift_budget`` a check. ``blocks`` names the sanity checks (`core.sanity.SANITY`) that
+    ``rollback_level`` a reign; ``stand_in`` is the relative loss by which the predecessor must be ahead of late to answer
+    in the champion's place, ``drift_budget`` a check. ``blocks`` names the sanity checks (`core.sanity.SANITY`) that
     hold a challenger back; the others are only told.
     """
 
@@ -97,6 +98,7 @@ class Policy(Stored):
     gate_level: float = 0.07
     minimum_gain: float = 0.0
     rollback_level: float = 0.05
+    stand_in: float | None = 0.05
     blocks: tuple[str, ...] = ("schema_differs", "answers_missing", "worse_than_trivial", "slice_worse")
 
     def __post_init__(self) -> None:
@@ -147,7 +149,7 @@ class Policy(Stored):
 
 
 TRIGGER_SETTINGS = ("on_performance", "on_staleness", "growth", "period", "on_drift", "after_labels")
-OPTIONAL = ("sliding_windows", "growth", "period", "after_labels")  # None turns them off
+OPTIONAL = ("sliding_windows", "growth", "period", "after_labels", "stand_in")  # None turns them off
 RETIRED = {
     "on_age",
     "longest_period",
@@ -173,6 +175,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gate_level": (1e-9, 0.5),
     "minimum_gain": (0.0, 1e9),
     "rollback_level": (0.0, 0.5),
+    "stand_in": (0.0, 2.0),
 }
 PRESETS: dict[str, Policy] = {
     policy.name: policy
@@ -190,10 +193,10 @@ PRESETS: dict[str, Policy] = {
             blocks=("schema_differs", "answers_missing", "worse_than_trivial", "slice_worse", "calibration_worse", "forgets"),
         ),
         Policy(name="eager", price=0.1, growth=1.25, on_performance=True, performance_level=0.01, most_retrains=0.5),
-        Policy(name="never", retrains=False, rollback_level=0.0),
+        Policy(name="never", retrains=False, rollback_level=0.0, stand_in=None),
         Policy(
             name="always", on_staleness=False, growth=None, period=1, most_retrains=1.0,
-            cool_down=0, gate="none", rollback_level=0.0,
+            cool_down=0, gate="none", rollback_level=0.0, stand_in=None,
         ),
     )
 }  # fmt: skip

@@ -88,7 +88,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "performance_margin", "performance_checks", "on_drift", "drift_budget", "drift_checks", "quorum", "cool_down",
         "most_retrains",
     ),
-    mark("Who serves"): ("approval", "gate", "gate_level", "minimum_gain", "blocks", "rollback_level"),
+    mark("Who serves"): ("approval", "gate", "gate_level", "minimum_gain", "blocks", "rollback_level", "stand_in"),
 }  # fmt: skip
 SETTINGS: dict[str, Setting] = {
     "window_rows": Setting(mark("Rows a window"), mark("So many rows are judged together.")),
@@ -150,6 +150,11 @@ SETTINGS: dict[str, Setting] = {
     "rollback_level": Setting(
         mark("Error level of the rollback, % of reigns"),
         mark("How often a good champion may be undone. 0: never undone by itself."), percent=True,
+    ),
+    "stand_in": Setting(
+        mark("Predecessor stands in from a lead of, %"),
+        mark("So much less must it have lost of late, the newest windows counting most, to answer in the champion's place."
+             " Empty: never."), percent=True,
     ),
 }  # fmt: skip
 
@@ -225,6 +230,11 @@ def sentences(policy: Policy, language: str = "en") -> list[str]:
                 level=100 * policy.rollback_level,
             )
         )  # fmt: skip
+    if policy.stand_in is not None and policy.approval is Approval.AUTOMATIC:
+        text = mark(
+            "While its predecessor has lost {lead:.3g} % less than it of late, the predecessor answers in its place."
+        )
+        told.append(word(text, lead=100 * policy.stand_in))
     if policy.approval is Approval.MANUAL:
         told.append(word(mark("A person approves promotions and rollbacks.")))
     return told

@@ -119,6 +119,9 @@ SENTENCES: dict[str, str] = {
     # after a promotion
     "predecessor_better": "Version {version} beats the champion by {advantage:.4g} on average over {windows} labelled"
     " windows; a difference that chance gives in at most {level:.0%} of reigns.",
+    "stands_in": "Version {version}, in the shadow, has lost {lead:.0%} less than the champion of late: it answers until that"
+    " turns.",
+    "steps_back": "The champion, version {champion}, has lost {lead:.0%} less than version {version} of late: it answers again.",
     "shadow_better": "Version {version}, in the shadow, beats the champion by {advantage:.4g} over {windows} labelled"
     " windows.",
     # comparisons

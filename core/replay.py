@@ -258,7 +258,7 @@ def _play(
     memory, steps = Memory(), []
     for number in range(windows):
         progress(number, windows)
-        world.serve(memory.champion.version if memory.champion else None, *turn.span(policy, number))
+        world.serve(memory.serving.version if memory.serving else None, *turn.span(policy, number))
         world.now = number
         more, memory = play_turn(world, policy, memory, number, seed=seed)
         steps += more

@@ -221,6 +221,8 @@ def in_view(memory: Memory, reign: Reign | None) -> dict[int, str]:
     found = {memory.previous.version: ui._("predecessor")} if memory.previous else {}
     if memory.challenger:
         found[memory.challenger.version] = ui._("challenger")
+    if memory.stands_in and memory.champion:
+        return {memory.champion.version: ui._("champion"), **found, reign.version if reign else 0: ui._("stands in")}
     return found | ({reign.version: ui._("champion")} if reign else {})
 
 

@@ -111,6 +111,13 @@ def test_a_challenger_that_wins_its_trial_answers_from_then_on(tmp_path, now):
     assert (won[1], won[4]) == (Action.PROMOTE, held[4]), "and it answers the rows after that as in a replay"
 
 
+def test_a_predecessor_that_stands_in_answers_the_same_rows_as_in_a_replay(tmp_path, now):
+    policy = small("balanced", price=0.02, stand_in=0.0, rollback_level=1e-9, most_retrains=0.5)
+    lines = check(tmp_path, history(10, 5, "none"), policy, 0, now)
+    told = [reason.code for line in lines for reason in line[2]]
+    assert "stands_in" in told and "steps_back" in told
+
+
 def test_where_the_warm_up_has_one_answer_the_app_waits_as_a_replay_does(tmp_path, now):
     frame = history(8, 1, "none")
     frame.loc[: 5 * WINDOW - 1, "target"] = frame["target"].iloc[0]

@@ -1,14 +1,15 @@
 """What is decided, given what was seen: pure, so a few numbers tell the whole story."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from core.decide import decide
-from core.evidence import Contender, Evidence, Judged, Memory, VersionLoss, performance_limit
+from core.evidence import Contender, Evidence, Judged, Memory, VersionLoss, performance_limit, took_over
 from core.gate import Tally, blocks
-from core.policy import PRESETS, Policy
+from core.policy import PRESETS, Approval, Policy
 from core.records import Action
 
 CHAMPION = Contender(version=1, scope="all", trained_to=0, born=0)
@@ -126,3 +127,40 @@ def test_a_steady_loss_is_called_risen_no_more_often_than_the_level_says(rows: i
 def test_a_window_of_few_rows_is_not_judged() -> None:
     steady = Tally().plus([0.2, 0.3, 0.2, 0.3])
     assert performance_limit(BALANCED, Memory(baseline=steady), (0.2, 0.9)) is None
+
+
+# ---- who answers ----------------------------------------------------------------------------------
+def answering(policy: Policy, losses: list[tuple[float, float]]) -> list[tuple[int, tuple[str, ...]]]:
+    """Who answers after each window of (champion's, predecessor's) loss, and what is told of it."""
+    memory = took_over(BEGAN, Contender(2, "all", 4000, 8), 8)
+    told = []
+    for number, (champion, before) in enumerate(losses, start=9):
+        judged = Judged(number, 500, (VersionLoss(2, (champion,) * 5), VersionLoss(1, (before,) * 5)))
+        decision, memory = decide(policy, Evidence(turn=number, rows=500 * (number + 1), judged=(judged,)), memory)
+        assert memory.serving
+        codes = (reason.code for reason in decision.reasons)
+        told.append((memory.serving.version, tuple(code for code in codes if code in ("stands_in", "steps_back"))))
+    return told
+
+
+UNDOES_NOTHING = replace(PRESETS["balanced"], rollback_level=0.0, on_staleness=False)
+
+
+def test_the_predecessor_answers_while_it_has_lost_less_of_late() -> None:
+    losses = [(0.20, 0.201), (0.30, 0.20), (0.20, 0.20), (0.20, 0.30), (0.20, 0.30), (0.20, 0.20)]
+    assert answering(UNDOES_NOTHING, losses) == [
+        (2, ()), (1, ("stands_in",)), (1, ()), (2, ("steps_back",)), (2, ()), (2, ()),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", [{"stand_in": None}, {"approval": Approval.MANUAL}, {"stand_in": 0.5}])
+def test_nobody_stands_in_where_the_policy_does_not_say_so(how: dict[str, Any]) -> None:
+    assert {who for who, _ in answering(replace(UNDOES_NOTHING, **how), [(0.30, 0.20)] * 4)} == {2}
+
+
+def test_a_new_champion_answers_whoever_stood_in_before() -> None:
+    memory = took_over(BEGAN, Contender(2, "all", 4000, 8), 8)
+    memory = replace(memory, stands_in=True, lead=0.6, lead_windows=1.5)
+    after = took_over(memory, Contender(3, "all", 4500, 9), 9)
+    assert after.serving and after.serving.version == 3
+    assert (after.lead, after.lead_windows, after.previous and after.previous.version) == (0.0, 0.0, 2)
