@@ -65,7 +65,7 @@ def _cancel(user: User, run: int) -> None:
 
 
 # ---- the two cards -------------------------------------------------------------------------------
-def champion_card(parent, project: Project, reign: Reign | None) -> None:  # type: ignore[no-untyped-def]
+def champion_card(parent, project: Project, reign: Reign | None, memory: Memory) -> None:  # type: ignore[no-untyped-def]
     with ui.card(parent, ui._("Who answers?")):
         standing = succession.standing(project, reign.version) if reign else None
         if reign is None or standing is None:
@@ -73,8 +73,12 @@ def champion_card(parent, project: Project, reign: Reign | None) -> None:  # typ
             return
         describe(standing)
         since = words.when(reign.began_at, ui.language())
-        st.caption(ui._("Champion since {when}", when=since))
-        ui.link("decisions", ui._("Why it is champion: decision #{id}", id=reign.decision), ":material/rule:",
+        champion = succession.stood_in_for(memory)
+        st.caption(
+            ui._("Champion since {when}", when=since) if champion is None
+            else ui._("Stands in for v{champion}, the champion, since {when}", champion=champion, when=since)
+        )  # fmt: skip
+        ui.link("decisions", ui._("Why it answers: decision #{id}", id=reign.decision), ":material/rule:",
                 {"id": str(reign.decision)})  # fmt: skip
 
 
@@ -93,6 +97,10 @@ def challenger_card(parent, user: User, project: Project, memory: Memory) -> Non
                     decline(user, project, challenger.version)
             else:
                 st.markdown(f":blue-badge[:material/science: {ui._('On trial')}]")
+        elif (champion := succession.stood_in_for(memory)) and (standing := succession.standing(project, champion)):
+            describe(standing)
+            st.markdown(f":gray-badge[:material/visibility: {ui._('Champion, has stepped aside')}]")
+            st.caption(ui._("Its predecessor has lost less of late. It answers again as soon as that turns."))
         elif shadow and (standing := succession.standing(project, shadow.version)):
             describe(standing)
             st.markdown(f":gray-badge[:material/visibility: {ui._('In the shadow')}]")
@@ -221,8 +229,8 @@ def in_view(memory: Memory, reign: Reign | None) -> dict[int, str]:
     found = {memory.previous.version: ui._("predecessor")} if memory.previous else {}
     if memory.challenger:
         found[memory.challenger.version] = ui._("challenger")
-    if memory.stands_in and memory.champion:
-        return {memory.champion.version: ui._("champion"), **found, reign.version if reign else 0: ui._("stands in")}
+    if (champion := succession.stood_in_for(memory)) and memory.previous:
+        return found | {champion: ui._("champion"), memory.previous.version: ui._("stands in")}
     return found | ({reign.version: ui._("champion")} if reign else {})
 
 
@@ -291,9 +299,8 @@ if project is None:
     st.stop()
 with ui.ctx().database.read() as con:
     versions, reigns = models.every(con, project.id), models.reigns(con, project.id)
-    kept = decisions.memory(con, project.id)
 succession.nothing_asked()
-memory = Memory.from_json(kept) if kept else Memory()
+memory = succession.remembered(project)
 reign = reigns[0] if reigns else None
 before = succession.predecessor(reigns)
 if before is not None and actions.button(ui._("Roll back"), icon=":material/undo:", key="roll_back"):
@@ -301,7 +308,7 @@ if before is not None and actions.button(ui._("Roll back"), icon=":material/undo
 succession.undo(user, project)
 under_way(user, project.id)
 first, second, third = st.columns(3, gap="small")
-champion_card(first, project, reign)
+champion_card(first, project, reign, memory)
 challenger_card(second, user, project, memory)
 acts(third, user, project)
 if versions:

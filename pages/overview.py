@@ -167,9 +167,13 @@ def tiles(project: Project, scores) -> None:  # type: ignore[no-untyped-def]
         _("Labels in"), _("{value:.0%}", value=labelled / count) if count else _("unknown"), _("{labelled:,} of {count:,} rows", labelled=labelled, count=count),
         delta_color="off", delta_arrow="off", border=True, height="stretch", help=_("Share of all rows whose true answer has arrived."),
     )  # fmt: skip
+    champion = succession.stood_in_for(succession.remembered(project))
+    stands = None if reign is None else _("since {when}", when=ui.when(reign.began_at))
+    if stands and champion:
+        stands = _("stands in for v{champion} {since}", champion=champion, since=stands)
     grid.metric(
         _("Champion"), f"v{reign.version}" if reign else _("none"),
-        _("since {when}", when=ui.when(reign.began_at)) if reign else None, delta_color="off", delta_arrow="off", border=True, height="stretch",
+        stands, delta_color="off", delta_arrow="off", border=True, height="stretch",
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from core.sources import SOURCES
 from core.store import decisions, models
 from tests.conftest import PASSWORD
 from tests.server import ROOT
+from tests.test_live_is_replay import history, live, small
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 POLICY = Policy(
@@ -222,6 +223,27 @@ def test_a_challenger_that_waits_is_declined_with_a_reason_or_approved(ctx):
     with ctx.database.read() as con:
         story = decisions.about(con, project.id, waiting)
     assert [entry.action for entry in story] == [Action.HOLD, Action.HOLD, Action.PROMOTE]
+
+
+def test_who_stands_in_for_whom_is_told_and_a_person_may_settle_it(ctx):
+    policy = small("balanced", price=0.02, stand_in=0.0, rollback_level=1e-9, most_retrains=0.5)
+    live(ctx, history(7, 5, "none"), policy, 0, NOW)
+    project = next(one for one in projects.every(ctx) if one.name == "History")
+    with ctx.database.read() as con:
+        memory = Memory.from_json(decisions.memory(con, project.id))
+    assert (memory.champion.version, memory.serving.version, reigns(ctx, project)[0].version) == (4, 2, 2)
+    models_page = said(opened("models", project=project.id))
+    assert "Stands in for v4, the champion, since" in models_page and "has stepped aside" in models_page
+    assert "stands in for v4" in next(
+        tile.delta for tile in opened("overview", project=project.id).metric if tile.label == "Champion"
+    )
+    operator = _user(ctx, Role.OPERATOR)
+    loop.promote(ctx, operator, project, 2, reason="it shall stay", now=NOW)
+    with ctx.database.read() as con:
+        memory = Memory.from_json(decisions.memory(con, project.id))
+    assert (memory.champion.version, memory.previous.version, memory.stands_in) == (2, 4, False)
+    with pytest.raises(Conflict, match="champion already"):
+        loop.promote(ctx, operator, project, 2, reason="again", now=NOW)
 
 
 def test_a_version_knows_the_comparisons_it_was_part_of(ctx, project):

@@ -50,13 +50,13 @@ def _answer(project: Project, reign: Reign, following: Reign | None, at: datetim
     until = words.when(following.began_at, language) if following else ui._("today")
     with st.container(border=True, gap="small"):
         st.markdown(
-            ui._("**v{version} answered.** It was the champion from {begin} to {until}.", version=reign.version,
+            ui._("**v{version} answered** from {begin} to {until}.", version=reign.version,
                  begin=words.when(reign.began_at, language), until=until)
         )  # fmt: skip
         for step in story:
             said = " ".join(ui.md(ui.sentence(reason)) for reason in step.reasons)
             st.markdown(f":small[**#{step.id} {ui._(ui.LOOK[step.action][2])}** {said}]")
-        ui.link("decisions", ui._("Decision #{id}, which made it champion", id=reign.decision), ":material/rule:",
+        ui.link("decisions", ui._("Decision #{id}, from which on it answered", id=reign.decision), ":material/rule:",
                 {"id": str(reign.decision)})  # fmt: skip
     left, right = st.columns(2, gap="small")
     with ui.card(left, ui._("What had it learned from?")):

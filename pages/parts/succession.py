@@ -60,11 +60,21 @@ def ask(user: User, project: Project, version: int, *, back: bool) -> None:
     st.dialog(title, width="medium", on_dismiss=nothing_asked)(_body)(user, project, version, back)
 
 
-def awaited(project: Project) -> int | None:
-    """The challenger that passed and waits for a person, if there is one."""
+def remembered(project: Project) -> Memory:
+    """What judgement remembers of the project."""
     with ui.ctx().database.read() as con:
         kept = decisions.memory(con, project.id)
-    memory = Memory.from_json(kept) if kept else Memory()
+    return Memory.from_json(kept) if kept else Memory()
+
+
+def stood_in_for(memory: Memory) -> int | None:
+    """The champion in whose place its predecessor answers; None while it answers itself."""
+    return memory.champion.version if memory.champion and memory.stands_in else None
+
+
+def awaited(project: Project) -> int | None:
+    """The challenger that passed and waits for a person, if there is one."""
+    memory = remembered(project)
     return memory.challenger.version if memory.challenger and memory.awaiting else None
 
 
