@@ -72,13 +72,15 @@ def decide(policy: Policy, evidence: Evidence, memory: Memory) -> Outcome:
     noted = note(policy, evidence, memory)
     decision, after = next(outcome for step in STEPS if (outcome := step(policy, evidence, noted)))
     changes = (told(found) for found in evidence.diagnoses if found.cause in CAUSES)
-    return replace(decision, reasons=(*decision.reasons, *_who_answers(memory, noted), *changes)), after
+    return replace(decision, reasons=(*decision.reasons, *_who_answers(policy, memory, noted), *changes)), after
 
 
-def _who_answers(before: Memory, noted: Memory) -> tuple[Reason, ...]:
+def _who_answers(policy: Policy, before: Memory, noted: Memory) -> tuple[Reason, ...]:
     """That the predecessor begins or ends to stand in for the champion, where it does."""
     if noted.stands_in == before.stands_in or not (noted.champion and noted.previous):
         return ()
+    if not policy.lets_stand_in:
+        return (Reason("answers_again", {"champion": noted.champion.version}),)
     ahead = noted.lead / noted.lead_windows
     params = {"version": noted.previous.version, "champion": noted.champion.version, "lead": abs(ahead)}
     return (Reason("stands_in" if noted.stands_in else "steps_back", params),)

@@ -13,7 +13,7 @@ from scipy import stats
 from core.diagnosis import Diagnosis
 from core.feed import Fault
 from core.gate import FEWEST_BLOCKS, Spread, Tally
-from core.policy import Approval, Policy, Stored
+from core.policy import Policy, Stored
 from core.records import Reason, Verdict
 
 BASELINE_WINDOWS = 3  # at most so many tell what is normal for a champion
@@ -261,7 +261,7 @@ def _note_lead(policy: Policy, champion: VersionLoss, before: VersionLoss, memor
     keep = 0.5 ** (1 / LEAD_HALF_LIFE)
     found, _ = excess(champion.blocks, before.blocks)
     noted = replace(memory, lead=round(keep * memory.lead + found, 9), lead_windows=keep * memory.lead_windows + 1)
-    if policy.stand_in is None or policy.approval is Approval.MANUAL:
+    if policy.stand_in is None or not policy.lets_stand_in:
         return replace(noted, stands_in=False)
     ahead = noted.lead / noted.lead_windows
     return replace(noted, stands_in=ahead > (-policy.stand_in if memory.stands_in else policy.stand_in))

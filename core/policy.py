@@ -143,6 +143,11 @@ class Policy(Stored):
         return self
 
     @property
+    def lets_stand_in(self) -> bool:
+        """Whether the predecessor may answer in the champion's place; where a person approves, nobody changes by itself."""
+        return self.stand_in is not None and self.approval is Approval.AUTOMATIC
+
+    @property
     def sliding(self) -> int:
         """Windows a sliding training window spans."""
         return self.sliding_windows or self.warm_up_windows

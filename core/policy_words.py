@@ -230,7 +230,7 @@ def sentences(policy: Policy, language: str = "en") -> list[str]:
                 level=100 * policy.rollback_level,
             )
         )  # fmt: skip
-    if policy.stand_in is not None and policy.approval is Approval.AUTOMATIC:
+    if policy.stand_in is not None and policy.lets_stand_in:
         text = mark(
             "While its predecessor has lost {lead:.3g} % less than it of late, the predecessor answers in its place."
         )

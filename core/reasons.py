@@ -122,6 +122,7 @@ SENTENCES: dict[str, str] = {
     "stands_in": "Version {version}, in the shadow, has lost {lead:.0%} less than the champion of late: it answers until that"
     " turns.",
     "steps_back": "The champion, version {champion}, has lost {lead:.0%} less than version {version} of late: it answers again.",
+    "answers_again": "The policy lets nobody stand in any longer: the champion, version {champion}, answers again.",
     "shadow_better": "Version {version}, in the shadow, beats the champion by {advantage:.4g} over {windows} labelled"
     " windows.",
     # comparisons

@@ -158,6 +158,18 @@ def test_nobody_stands_in_where_the_policy_does_not_say_so(how: dict[str, Any]) 
     assert {who for who, _ in answering(replace(UNDOES_NOTHING, **how), [(0.30, 0.20)] * 4)} == {2}
 
 
+def test_a_policy_that_ends_a_stand_in_says_so_and_claims_no_lead() -> None:
+    memory = took_over(BEGAN, Contender(2, "all", 4000, 8), 8)
+    judged = Judged(9, 500, (VersionLoss(2, (0.3,) * 5), VersionLoss(1, (0.2,) * 5)))
+    evidence = Evidence(turn=9, rows=5000, judged=(judged,))
+    _, memory = decide(UNDOES_NOTHING, evidence, memory)
+    assert memory.stands_in
+    again = replace(evidence, turn=10, rows=5500, judged=(replace(judged, window=10),))
+    decision, memory = decide(replace(UNDOES_NOTHING, stand_in=None), again, memory)
+    assert not memory.stands_in
+    assert "answers_again" in [reason.code for reason in decision.reasons]
+
+
 def test_a_new_champion_answers_whoever_stood_in_before() -> None:
     memory = took_over(BEGAN, Contender(2, "all", 4000, 8), 8)
     memory = replace(memory, stands_in=True, lead=0.6, lead_windows=1.5)
